@@ -1,0 +1,76 @@
+"""How nodes come to be: one file for each driver and one line here.
+
+After ``up`` every driver has left the same two files, ``inventory.yml`` and ``ssh_config``, and nothing later
+asks which driver it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from harness.errors import UsageError
+from harness.model.cluster import Cluster
+
+Progress = Callable[[str], None]
+"""Called with one line for a person whenever a driver begins something that takes time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What nodes are wanted: how many, and the Debian releases they take in turn."""
+
+    count: int = 3
+    releases: tuple[str, ...] = ("bookworm",)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of ``harness doctor``: what was looked at, whether it is well, what was found, what mends it."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+
+class Driver(Protocol):
+    """Nodes of one kind, for one lab. ``home`` is the lab's folder, in which the two files are left."""
+
+    def __init__(self, home: Path, lab: str) -> None: ...
+
+    def doctor(self) -> Sequence[Check]:
+        """What this driver needs of this machine, and whether it is there. Changes nothing."""
+
+    def status(self) -> Cluster | None:
+        """The lab as it runs now, or ``None`` when it does not run (or only in part)."""
+
+    def up(self, wish: Wish, progress: Progress) -> Cluster:
+        """Make the wished nodes and wait until each answers to SSH; heal what an interrupted call left.
+
+        Called again with the same wish it changes nothing. Raises :class:`harness.errors.DriverError`, and then
+        leaves nothing behind that ``down`` would not remove.
+        """
+
+    def down(self, progress: Progress) -> None:
+        """Remove every trace of this lab's nodes, also of an interrupted ``up``. Called again it does nothing."""
+
+
+DRIVERS: Mapping[str, str] = {
+    "nspawn": "harness.drivers.nspawn:NspawnDriver",
+}
+
+
+def get(name: str, home: Path, lab: str) -> Driver:
+    """The driver of that name for one lab.
+
+    Raises :class:`UsageError` for a name that is not registered.
+    """
+    if name not in DRIVERS:
+        raise UsageError(f"there is no driver {name!r}", hint=f"known drivers: {', '.join(DRIVERS)}")
+    module, _, attribute = DRIVERS[name].partition(":")
+    made: Driver = getattr(import_module(module), attribute)(home, lab)
+    return made

@@ -1,0 +1,34 @@
+"""The nodes, however they came to be: the one thing every driver hands over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine: its inventory name, the IPv4 address that serves nodePorts, and what it runs."""
+
+    name: str
+    address: str
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The nodes of one lab and the two files by which everything reaches them.
+
+    ``inventory`` is an Ansible inventory of literal values, ``ssh_config`` an OpenSSH configuration with one
+    ``Host`` for each node name. ``client_netns`` is the network namespace in which the outside client lives,
+    ``None`` when that is the namespace of this process. ``uid`` is drawn anew whenever nodes are made, so that
+    a pod left over from an earlier lab can be told from ours.
+    """
+
+    lab: str
+    uid: str
+    driver: str
+    nodes: tuple[Node, ...]
+    inventory: Path
+    ssh_config: Path
+    client_netns: Path | None = None

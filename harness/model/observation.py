@@ -1,0 +1,80 @@
+"""What was seen: one value for each attempt, nothing left out and nothing retried in silence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.model.workload import Protocol
+
+OUTSIDE = "outside"
+"""The vantage point that is no node: a client outside the cluster."""
+
+
+class Outcome(StrEnum):
+    """What became of one attempt; for everything but ``OK`` it is the way in which it failed."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    UNREACHABLE = "unreachable"
+    HANG = "no answer after connect"
+    CLOSED = "closed without an answer"
+    BAD_ANSWER = "bad answer"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """What is probed: an address and port, and the node the address belongs to (its pod's node for a pod)."""
+
+    node: str
+    address: str
+    port: int
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One new connection (or datagram) from a new source port.
+
+    ``connect_ms`` and ``total_ms`` are milliseconds from the start of the attempt, ``None`` when that point was
+    not reached. ``responder`` is the hostname that answered, ``uid`` the pod uid it gave (empty from a foreign
+    responder), ``seen_source`` the client address and port that the pod saw. ``stalled`` marks an attempt during which the
+    prober itself was held up, so that its times say nothing.
+    """
+
+    vantage: str
+    target: Target
+    outcome: Outcome
+    source_port: int
+    connect_ms: float | None = None
+    total_ms: float | None = None
+    responder: str = ""
+    uid: str = ""
+    seen_source: str = ""
+    detail: str = ""
+    stalled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What a node says of itself, by testinfra: questions with a fixed answer when all is well.
+
+    ``foreign_drops`` lists rules of other tables, as ``table chain: rule``, that drop or reject forwarded or
+    incoming traffic. ``reachable`` is false when the node did not answer at all; ``error`` says why.
+    """
+
+    node: str
+    reachable: bool
+    error: str = ""
+    kernel: str = ""
+    generation: int | None = None
+    forwarder_running: bool = False
+    forwarder_error: str = ""
+    table_present: bool = False
+    masquerade_present: bool = False
+    ip_forward: bool = False
+    missing_routes: tuple[str, ...] = ()
+    pods_not_running: tuple[str, ...] = ()
+    foreign_drops: tuple[str, ...] = ()

@@ -1,0 +1,124 @@
+"""The pure result of manifests and nodes: pods on nodes, addresses, ports, endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model.workload import Protocol, ServiceType
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNode:
+    """A node with its pod range, an IPv4 network such as ``10.244.1.0/24``; its first host is the pods' gateway."""
+
+    name: str
+    address: str
+    pod_range: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """One port that a pod's responder listens on."""
+
+    port: int
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPod:
+    """A pod on a node.
+
+    ``uid`` is unique for this pod of this lab and this template, so that a stale pod of the same name is
+    recognised as a wrong responder. ``owner`` is ``Deployment/web-app``, or empty for a pod written as such;
+    ``revision`` tells templates apart (Kubernetes' *pod-template-hash*).
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+    address: str
+    labels: dict[str, str]
+    images: tuple[str, ...]
+    listens: tuple[Listen, ...]
+    owner: str = ""
+    revision: str = ""
+    termination_grace_period_seconds: int = 30
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``: unique within a plan."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one pod serves one Service port; ``pod`` is the pod's key."""
+
+    pod: str
+    node: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPort:
+    """One Service port with its endpoints; ``node_port`` is ``None`` when the Service is not a NodePort."""
+
+    name: str
+    protocol: Protocol
+    port: int
+    target_port: int | str
+    node_port: int | None
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedService:
+    """A Service with its ports and endpoints.
+
+    ``explanation`` says for a person why there is no endpoint: which part of the selector matches nothing and
+    which pods come close. It is empty when there is nothing to explain.
+    """
+
+    namespace: str
+    name: str
+    type: ServiceType
+    selector: dict[str, str]
+    ports: tuple[PlannedPort, ...]
+    explanation: str = ""
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``: unique within a plan."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a person should know of the plan: ``subject`` is ``Kind namespace/name``."""
+
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that the nodes shall do.
+
+    ``generation`` grows by one whenever anything that reaches a node changes, and stays when nothing does.
+    """
+
+    lab_uid: str
+    generation: int
+    nodes: tuple[PlannedNode, ...]
+    pods: tuple[PlannedPod, ...]
+    services: tuple[PlannedService, ...]
+    notes: tuple[Note, ...] = ()
+
+    def node(self, name: str) -> PlannedNode:
+        """The node of that name; ``KeyError`` when there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)

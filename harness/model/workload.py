@@ -1,0 +1,167 @@
+"""What the manifests say: the supported part of Kubernetes' objects, checked and with defaults filled in.
+
+Field names and meanings are Kubernetes' own (core/v1 and apps/v1), in Python's spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Labels = Mapping[str, str]
+
+
+class Protocol(StrEnum):
+    """``ServicePort.protocol`` and ``ContainerPort.protocol``."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+
+
+class ServiceType(StrEnum):
+    """``Service.spec.type``, as far as a node forwarder is concerned."""
+
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+
+
+class Operator(StrEnum):
+    """``LabelSelectorRequirement.operator``."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an object was written: the file as the user named it, and the line, from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        """``file:line``."""
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPort:
+    """One port a container says it listens on; ``name`` is empty when it has none."""
+
+    port: int
+    protocol: Protocol = Protocol.TCP
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container: its image is recorded and shown, but not run (the built-in responder runs instead)."""
+
+    name: str
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodSpec:
+    """``PodSpec``: the containers of a Pod, and how long it may take to end (seconds)."""
+
+    containers: tuple[Container, ...]
+    termination_grace_period_seconds: int = 30
+
+    @property
+    def ports(self) -> tuple[ContainerPort, ...]:
+        """The ports of all containers, in order."""
+        return tuple(port for container in self.containers for port in container.ports)
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A Pod written as such, or one pod template's instance before it has a name."""
+
+    namespace: str
+    name: str
+    labels: Labels
+    spec: PodSpec
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One ``matchExpressions`` entry."""
+
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """``LabelSelector``: all equalities and all expressions must hold."""
+
+    match_labels: Labels = field(default_factory=dict)
+    match_expressions: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSet:
+    """A Deployment or a ReplicaSet: ``kind`` says which; here both mean *so many pods of this template*."""
+
+    kind: str
+    namespace: str
+    name: str
+    replicas: int
+    selector: LabelSelector
+    template_labels: Labels
+    template: PodSpec
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """One port of a Service; ``node_port`` is ``None`` until one is allocated."""
+
+    port: int
+    target_port: int | str
+    protocol: Protocol = Protocol.TCP
+    name: str = ""
+    node_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service; an empty ``selector`` means that it has no endpoints of its own (API rule)."""
+
+    namespace: str
+    name: str
+    type: ServiceType
+    selector: Labels
+    ports: tuple[ServicePort, ...]
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An object that was read but is not acted on, and why."""
+
+    kind: str
+    namespace: str
+    name: str
+    reason: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Everything a set of manifests asks for, in the order of files and documents."""
+
+    pods: tuple[Pod, ...] = ()
+    replica_sets: tuple[ReplicaSet, ...] = ()
+    services: tuple[Service, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    ignored: tuple[Ignored, ...] = ()

@@ -1,0 +1,1 @@
+"""One door for each effect: processes, time, files."""
