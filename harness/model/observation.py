@@ -40,8 +40,8 @@ class Attempt:
 
     ``connect_ms`` and ``total_ms`` are milliseconds from the start of the attempt, ``None`` when that point was
     not reached. ``responder`` is the hostname that answered, ``uid`` the pod uid it gave (empty from a foreign
-    responder), ``seen_source`` the client address and port that the pod saw. ``stalled`` marks an attempt during which the
-    prober itself was held up, so that its times say nothing.
+    responder), ``seen_source`` the client address and port that the pod saw. ``stalled``
+    marks an attempt during which the prober itself was held up, so that its times say nothing.
     """
 
     vantage: str

@@ -13,7 +13,7 @@ Evidence = Mapping[str, object]
 class Status(StrEnum):
     """The verdict algebra, best first: the worst status of a run decides its exit code."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 - a status, not a password
     SKIP = "SKIP"
     INCONCLUSIVE = "INCONCLUSIVE"
     FAIL = "FAIL"
@@ -29,8 +29,8 @@ class Status(StrEnum):
 class Verdict:
     """One check on one node, from one vantage point, for one Service port.
 
-    ``check`` is the name of the check (``answers``, ``coverage``, ``spread``, ``refused``, ``node-state`` …), ``subject`` what it
-    was asked of (``outside → n1, default/web-service 80 on 30008/TCP``), ``summary`` one line for a person.
+    ``check`` is the name of the check (``answers``, ``coverage``, ``spread``, ``refused``, ``node-state`` …),
+    ``subject`` what it was asked of (``outside → n1, default/web-service 80 on 30008/TCP``), ``summary`` one line for a person.
     """
 
     check: str
@@ -47,8 +47,8 @@ class Verdict:
 class Diagnosis:
     """The most likely cause of a group of failures: which node, which pod, why, and how to see it for oneself.
 
-    ``cause`` is a short stable name (``endpoint-dead``, ``rule-missing`` …), ``title`` one line, ``text`` one paragraph. ``node``
-    and ``pod`` (a pod key) are empty when the cause is not about one of them.
+    ``cause`` is a short stable name (``endpoint-dead``, ``rule-missing`` …), ``title`` one line, ``text`` one
+    paragraph. ``node`` and ``pod`` (a pod key) are empty when the cause is not about one of them.
     """
 
     cause: str

@@ -38,7 +38,7 @@ class Deadline:
         return self.left() == 0.0
 
 
-class NotYet(Exception):  # noqa: N818 - a word of the waiting loop, not a fault
+class NotYet(Exception):
     """Raised by a condition that does not hold yet; its text is the last word of a time-out."""
 
 
@@ -74,7 +74,5 @@ def until(
             return condition()
         except NotYet as not_yet:
             if deadline.passed():
-                raise failure(
-                    f"waited {within:g} s for {what}, asked {tries} times; last answer: {not_yet}"
-                ) from None
+                raise failure(f"waited {within:g} s for {what}, asked {tries} times; last answer: {not_yet}") from None
         time.sleep(min(every, deadline.left()))  # noqa: TID251 - the one place that may

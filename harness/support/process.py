@@ -67,8 +67,14 @@ def run(
     Raises :class:`RigError` when the program does not exist or takes longer than ``timeout`` seconds.
     """
     words = tuple(str(word) for word in argv)
-    with start(words, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd) as child:
+    with start(
+        words,
+        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        cwd=cwd,
+    ) as child:
         try:
             out, err = child.communicate(stdin.encode() if stdin is not None else None, timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -78,8 +84,15 @@ def run(
     return Completed(words, child.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-def check(argv: Argv, *, what: str, timeout: float = 60.0, stdin: str | None = None,
-          env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Completed:
+def check(
+    argv: Argv,
+    *,
+    what: str,
+    timeout: float = 60.0,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Completed:
     """Run a program that has to succeed; ``what`` says for a person what it was for.
 
     Raises :class:`CommandFailed` otherwise.
@@ -106,8 +119,16 @@ def start(
     """
     words = [str(word) for word in argv]
     try:
-        return subprocess.Popen(words, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd,
-                                start_new_session=True, pass_fds=pass_fds)
+        return subprocess.Popen(
+            words,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
     except FileNotFoundError:
         raise RigError(f"`{words[0]}` is not installed", hint="`harness doctor` says how to mend it") from None
 

@@ -1,0 +1,1 @@
+"""The plan onto the nodes, by Ansible."""

@@ -1,0 +1,1 @@
+"""Model × nodes → what every node shall do. Pure."""

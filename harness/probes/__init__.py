@@ -1,0 +1,1 @@
+"""Traffic, and questions to nodes: what is seen, as values."""

@@ -1,0 +1,1 @@
+"""A run, rendered. Pure: nothing is written here."""

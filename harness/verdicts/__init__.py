@@ -1,0 +1,1 @@
+"""Observations × expectations → verdicts and diagnoses. Pure."""
