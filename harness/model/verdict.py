@@ -30,7 +30,8 @@ class Verdict:
     """One check on one node, from one vantage point, for one Service port.
 
     ``check`` is the name of the check (``answers``, ``coverage``, ``spread``, ``refused``, ``node-state`` …),
-    ``subject`` what it was asked of (``outside → n1, default/web-service 80 on 30008/TCP``), ``summary`` one line for a person.
+    ``subject`` what it was asked of (``outside → n1, default/web-service 80 on 30008/TCP``), ``summary``
+    one line for a person.
     """
 
     check: str
