@@ -1,1 +1,1 @@
-"""The plan onto the nodes, by Ansible."""
+"""The plan onto the nodes, by Ansible: ``hostvars`` (what each node is told), ``runner`` (the run), ``events``."""

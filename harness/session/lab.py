@@ -1,0 +1,112 @@
+"""One lab: its folder, its driver, the plan that its nodes were given.
+
+Everything a lab keeps on the user's side is in ``.harness/<lab>/``: the driver's ``inventory.yml`` and ``ssh_config``,
+``plan.json`` (the plan last applied) and ``runs/<id>/`` (reports and logs).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import drivers, plan
+from harness.errors import RigError, UsageError
+from harness.model.cluster import Cluster
+from harness.model.plan import Plan
+from harness.support import clock
+from harness.support.files import write_atomic
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A lab by name, in a folder of its own; making this value touches nothing."""
+
+    name: str
+    home: Path
+    driver_name: str
+
+    @classmethod
+    def at(cls, folder: Path, name: str, driver_name: str) -> Lab:
+        """The lab ``name`` of the project in ``folder``.
+
+        Raises :class:`UsageError` for a name that could not be part of a file name or a host name.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot be a lab's name", hint="lower-case letters, digits and '-', up to 32")
+        return cls(name, folder.resolve() / ".harness" / name, driver_name)
+
+    @property
+    def driver(self) -> drivers.Driver:
+        """The driver of this lab's nodes."""
+        return drivers.get(self.driver_name, self.home, self.name)
+
+    @property
+    def plan_file(self) -> Path:
+        """Where the plan last applied is kept."""
+        return self.home / "plan.json"
+
+    def cluster(self) -> Cluster:
+        """The nodes as they run now.
+
+        Raises :class:`RigError` when they do not run.
+        """
+        cluster = self.driver.status()
+        if cluster is None:
+            raise RigError(
+                f"lab {self.name!r} does not run (or not all of its nodes do)", hint="`harness up` mends that"
+            )
+        return cluster
+
+    def applied_plan(self, cluster: Cluster) -> Plan | None:
+        """The plan last applied to these very nodes, or ``None``; one of an earlier lab's nodes does not count."""
+        if not self.plan_file.exists():
+            return None
+        kept = plan.loads(self.plan_file.read_text(encoding="utf-8"))
+        return kept if kept.lab_uid == cluster.uid else None
+
+    def keep_plan(self, wanted: Plan) -> None:
+        """Remember a plan as the one these nodes were given."""
+        write_atomic(self.plan_file, plan.dumps(wanted))
+
+    def new_run(self) -> Path:
+        """A new, empty folder for the reports and logs of one run, named by the time it began."""
+        stamp = clock.now().strftime("%Y%m%d-%H%M%S")
+        for number in range(100):
+            folder = self.home / "runs" / (stamp if number == 0 else f"{stamp}-{number}")
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            latest = self.home / "runs" / "latest"
+            latest.unlink(missing_ok=True)
+            latest.symlink_to(folder.name)
+            return folder
+        raise RigError(f"no free run folder under {self.home / 'runs'}")
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lab for one change at a time.
+
+        Raises :class:`RigError`, naming the process, when another ``harness`` is at it.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise RigError(
+                    f"lab {self.name!r} is being changed by another harness, process {lock.read().strip() or '?'}",
+                    hint="wait for it to end, or use another lab: --lab NAME",
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
