@@ -1,0 +1,47 @@
+# The verbs of this project; .ci/run calls the same ones.
+#   make demo    sets up what is missing, then proves the NodePort contract once on three nodes
+#   make test    sets up what is missing, then runs the tests
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PACKAGES := git iproute2 make mmdebstrap nftables openssh-client python3-nftables python3-venv shellcheck systemd-container wrk
+BIN := .venv/bin
+
+.PHONY: help demo test check long bench setup packages clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: setup
+	$(SUDO) $(BIN)/harness --lab demo run -f examples/web-app.yaml --destroy always
+
+test: setup
+	$(SUDO) $(BIN)/pytest
+
+check: setup
+	$(BIN)/pytest tests/test_house.py tests/unit tests/cases
+
+long: setup
+	$(SUDO) $(BIN)/pytest -m long
+
+bench: setup
+	$(SUDO) $(BIN)/python -m benchmarks
+
+setup: packages .venv/.installed
+
+packages:
+	@missing=""; for package in $(PACKAGES); do \
+	  dpkg-query -W -f='$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:$$missing"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+.venv/.installed: pyproject.toml constraints.txt
+	@echo "installing the Python packages into .venv"
+	@python3 -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	$(SUDO) rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
