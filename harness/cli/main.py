@@ -1,6 +1,124 @@
-"""The ``harness`` command."""
+"""The ``harness`` command: its verbs, its options, and how it ends.
+
+Verbs are imported when they are called, so that ``harness --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError, ManifestError
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: the module of ``harness.cli`` that has it, what it does, and one example."""
+
+    module: str
+    does: str
+    example: str
+
+
+VERBS = {
+    "doctor": Verb("doctor", "say what this machine lacks, and what mends it", "harness doctor"),
+    "up": Verb("nodes", "make nodes; again: heal or resize", "harness up --nodes 5"),
+    "down": Verb("nodes", "remove the nodes and every trace of them", "harness down"),
+    "plan": Verb("plan", "show what manifests mean on the nodes; touch nothing", "harness plan -f app.yaml -o yaml"),
+    "apply": Verb("apply", "plan, then converge the nodes by Ansible", "harness apply -f app.yaml"),
+    "verify": Verb("verify", "probe and judge what the nodes run", "harness verify --json"),
+    "run": Verb("run", "up, apply, verify, report", "harness run -f examples/web-app.yaml"),
+    "get": Verb("get", "list nodes, pods, svc or endpoints", "harness get pods -o wide"),
+    "url": Verb("url", "one URL per node for a Service", "harness url web-service"),
+    "exec": Verb("reach", "run a command on a node or in a pod", "harness exec n1 -- nft list ruleset"),
+    "shell": Verb("reach", "a shell on a node or in a pod", "harness shell pod/solo"),
+    "collect": Verb("collect", "one tar with all that explains a failure", "harness collect"),
+}
+
+EXITS = "Exit codes: 0 pass · 1 fail · 2 usage or bad input · 3 inconclusive · 4 broken rig · 130 interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen before the verb: the lab's name and its driver."""
+
+    lab: str
+    driver: str
+
+
+class Verbs(click.Group):
+    """The group of all verbs, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order of a day's work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb of that name, ``None`` when there is none."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"harness.cli.{VERBS[cmd_name].module}"), f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a verb: what it does, and an example."""
+        with formatter.section("Verbs"):
+            for name, verb in VERBS.items():
+                formatter.write(f"  {name:<8} {verb.does:<54} {verb.example}\n")
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The exit codes."""
+        formatter.write(f"\n{EXITS}\n")
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--lab", default="default", envvar="HARNESS_LAB", metavar="NAME", help="Which lab; each is on its own.")
+@click.option("--driver", default="nspawn", envvar="HARNESS_DRIVER", metavar="NAME", help="How nodes are made.")
+@click.version_option(__version__, prog_name="harness")
+@click.pass_context
+def cli(context: click.Context, lab: str, driver: str) -> None:
+    """Prove the NodePort contract on real nodes: every node answers, traffic spreads over the pods."""
+    context.obj = Choice(lab, driver)
 
 
 def main() -> None:
-    """Run the command line."""
-    raise NotImplementedError
+    """Run the command line and end the process with its exit code; no traceback ever reaches a person."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _end("interrupted; `harness down` removes what is left of the nodes", 130)
+    except ManifestError as error:
+        _end(f"{error}\n{len(error.faults)} fault(s); nothing was changed", error.exit_code)
+    except HarnessError as error:
+        _end(error.message + (f"\n  hint: {error.hint}" if error.hint else ""), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001 - the last door before a person
+        _end(f"this is a fault of the harness itself: {type(error).__name__}: {error}\n  details: {_crash_file()}", 4)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    click.echo(f"harness: {message}", err=True)
+    sys.exit(code)
+
+
+def _crash_file() -> str:
+    """Write the traceback to a file for whoever mends it, and say where."""
+    file = Path(".harness", "crash.txt")
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError:
+        return traceback.format_exc()
+    return str(file)

@@ -1,0 +1,51 @@
+"""What several verbs share: the lab that was chosen, and common options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.cli.main import Choice
+from harness.drivers import Wish
+from harness.session.lab import Lab
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def lab_of(context: click.Context) -> Lab:
+    """The lab chosen by ``--lab`` and ``--driver``, of the project in this folder."""
+    choice = context.find_object(Choice)
+    assert choice is not None  # noqa: S101 - the group always sets it
+    return Lab.at(Path.cwd(), choice.lab, choice.driver)
+
+
+def manifest_option(verb: Verb) -> Verb:
+    """``-f PATH…``: manifests, folders of manifests, or ``-``."""
+    return click.option(
+        "-f",
+        "--filename",
+        "paths",
+        multiple=True,
+        required=True,
+        metavar="PATH",
+        help="A manifest, a folder of manifests, or - for standard input; may be repeated.",
+    )(verb)
+
+
+def node_options(verb: Verb) -> Verb:
+    """``--nodes`` and ``--release``: which nodes are wanted."""
+    verb = click.option(
+        "--nodes", "nodes_wanted", type=click.IntRange(1, 50), metavar="N", help="How many nodes (default 3)."
+    )(verb)
+    return click.option("--release", "releases", metavar="NAME[,NAME]", help="Debian releases, taken in turn.")(verb)
+
+
+def wish_of(nodes_wanted: int | None, releases: str | None) -> Wish | None:
+    """The wish of the node options, ``None`` when neither was given: nodes that run are good as they are."""
+    if nodes_wanted is None and releases is None:
+        return None
+    chosen = tuple(name.strip() for name in (releases or "").split(",") if name.strip())
+    return Wish(nodes_wanted or Wish().count, chosen or Wish().releases)

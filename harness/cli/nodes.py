@@ -1,0 +1,35 @@
+"""``harness up`` and ``harness down``."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.common import lab_of, node_options, wish_of
+from harness.cli.screen import screen
+from harness.session import nodes
+from harness.session.phases import Phases
+
+
+@click.command("up")
+@node_options
+@click.pass_context
+def up_command(context: click.Context, nodes_wanted: int | None, releases: str | None) -> None:
+    """Make the nodes and wait until each answers to SSH. Called again: heal, grow or shrink.
+
+    Example: harness up --nodes 4 --release bookworm,trixie
+    """
+    lab = lab_of(context)
+    with screen() as listener, lab.changing(), Phases(listener).phase("up") as summary:
+        cluster = nodes.up(lab, wish_of(nodes_wanted, releases) or nodes.DEFAULT, listener)
+        summary.text = nodes.summary(cluster)
+    click.echo(f"ssh -F {cluster.ssh_config} {cluster.nodes[0].name}")
+
+
+@click.command("down")
+@click.pass_context
+def down_command(context: click.Context) -> None:
+    """Remove the nodes and every trace of them; reports stay in .harness/. Called again it does nothing."""
+    lab = lab_of(context)
+    with screen() as listener, lab.changing(), Phases(listener).phase("down") as summary:
+        nodes.down(lab, listener)
+        summary.text = "no node is left"

@@ -1,0 +1,44 @@
+"""Nodes of a lab: made, found, removed."""
+
+from __future__ import annotations
+
+import shutil
+
+from harness.drivers import Wish
+from harness.model.cluster import Cluster
+from harness.model.progress import Listener, Step
+from harness.session.lab import Lab
+
+DEFAULT = Wish()
+
+
+def up(lab: Lab, wish: Wish | None, listener: Listener) -> Cluster:
+    """The nodes of the lab: those that run when no wish is given, else made, healed or resized to the wish.
+
+    Raises :class:`harness.errors.DriverError`.
+    """
+    found = lab.driver.status()
+    if found is not None and wish is None:
+        return found
+    return lab.driver.up(wish or DEFAULT, lambda text: listener(Step(text)))
+
+
+def down(lab: Lab, listener: Listener) -> None:
+    """Remove the nodes and what was planned for them; reports of earlier runs stay."""
+    lab.driver.down(lambda text: listener(Step(text)))
+    lab.plan_file.unlink(missing_ok=True)
+    if not (lab.home / "runs").exists():
+        shutil.rmtree(lab.home, ignore_errors=True)
+
+
+def summary(cluster: Cluster) -> str:
+    """One line for a person: how many nodes, of which driver and releases."""
+    releases = sorted({node.release for node in cluster.nodes if node.release})
+    kind = f"{cluster.driver} nodes" + (f" ({', '.join(releases)})" if releases else "")
+    return f"{len(cluster.nodes)} {kind} answer: {names([node.name for node in cluster.nodes])}"
+
+
+def names(all_names: list[str], shown: int = 6) -> str:
+    """Some names, and how many more there are."""
+    rest = len(all_names) - shown
+    return ", ".join(all_names[:shown]) + (f" and {rest} more" if rest > 0 else "")
