@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +12,8 @@ import click
 
 from harness.cli.main import Choice
 from harness.drivers import Wish
+from harness.model.run import Run
+from harness.reports import json, terminal
 from harness.session.lab import Lab
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -49,3 +53,12 @@ def wish_of(nodes_wanted: int | None, releases: str | None) -> Wish | None:
         return None
     chosen = tuple(name.strip() for name in (releases or "").split(",") if name.strip())
     return Wish(nodes_wanted or Wish().count, chosen or Wish().releases)
+
+
+def show(run: Run, *, as_json: bool) -> None:
+    """Print a run on stdout: for a person, or whole for a script."""
+    if as_json:
+        click.echo(json.render(run), nl=False)
+        return
+    width, _ = shutil.get_terminal_size((100, 24))
+    click.echo(terminal.render(run, width=min(width, 140), colour=sys.stdout.isatty()), nl=False)

@@ -91,7 +91,8 @@ def cli(context: click.Context, lab: str, driver: str) -> None:
 def main() -> None:
     """Run the command line and end the process with its exit code; no traceback ever reaches a person."""
     try:
-        cli(standalone_mode=False)
+        code = cli(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -64,7 +64,7 @@ class _Screen:
 
     def _node_table(self) -> Table:
         table = Table.grid(padding=(0, 2))
-        for name, counts in list(sorted(self.nodes.items()))[:_SHOWN_NODES]:
+        for name, counts in sorted(self.nodes.items())[:_SHOWN_NODES]:
             table.add_row(f"  {name}", f"{counts[TaskStatus.OK]} ok", f"{counts[TaskStatus.CHANGED]} changed")
         if len(self.nodes) > _SHOWN_NODES:
             table.add_row(f"  … and {len(self.nodes) - _SHOWN_NODES} more nodes")

@@ -12,17 +12,16 @@ from harness.model.cluster import Cluster
 from harness.model.convergence import Convergence
 from harness.model.plan import Plan
 from harness.model.progress import Listener
-from harness.session import sources
 from harness.session.lab import Lab
 from harness.support.files import write_atomic
 
 
-def make_plan(paths: Sequence[str], cluster: Cluster, previous: Plan | None) -> Plan:
-    """The plan of the manifests under ``paths`` for these nodes. Touches nothing.
+def make_plan(given: Sequence[tuple[str, bytes]], cluster: Cluster, previous: Plan | None) -> Plan:
+    """The plan of manifests, as :func:`harness.session.sources.read` gives them, for these nodes. Touches nothing.
 
     Raises :class:`harness.errors.InputError` with every fault of the first phase that has one.
     """
-    return plan.build(manifests.parse(sources.read(paths)), cluster.nodes, cluster.uid, previous)
+    return plan.build(manifests.parse(given), cluster.nodes, cluster.uid, previous)
 
 
 def converge(lab: Lab, cluster: Cluster, wanted: Plan, folder: Path, listener: Listener) -> Convergence:

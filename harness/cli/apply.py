@@ -1,0 +1,25 @@
+"""``harness apply``."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.common import lab_of, manifest_option
+from harness.cli.screen import screen
+from harness.reports import tables
+from harness.session import run
+
+
+@click.command("apply")
+@manifest_option
+@click.pass_context
+def apply_command(context: click.Context, paths: tuple[str, ...]) -> None:
+    """Plan, then converge the running nodes by Ansible. Done when every node runs the wanted generation.
+
+    What is not in these manifests any more is removed from the nodes.
+
+    Example: harness apply -f examples/web-app.yaml
+    """
+    with screen() as listener:
+        applied = run.apply_only(lab_of(context), paths, listener)
+    click.echo(tables.plan_table(applied))

@@ -1,0 +1,40 @@
+"""``harness run``."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.common import lab_of, manifest_option, node_options, show, wish_of
+from harness.cli.screen import screen
+from harness.session import run
+
+
+@click.command("run")
+@manifest_option
+@node_options
+@click.option(
+    "--destroy",
+    type=click.Choice([choice.value for choice in run.Destroy]),
+    default=run.Destroy.PASSING.value,
+    show_default=True,
+    help="When to remove nodes that this run made; nodes it found running always stay.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The complete report as JSON on stdout.")
+@click.pass_context
+def run_command(
+    context: click.Context,
+    paths: tuple[str, ...],
+    nodes_wanted: int | None,
+    releases: str | None,
+    destroy: str,
+    as_json: bool,
+) -> None:
+    """Up (if needed), apply, verify, report: the whole proof. Ends with the verdict's exit code.
+
+    Example: harness run -f examples/web-app.yaml --destroy never
+    """
+    wish = wish_of(nodes_wanted, releases)
+    with screen() as listener:
+        found = run.run(lab_of(context), paths, wish, run.Destroy(destroy), listener)
+    show(found, as_json=as_json)
+    context.exit(found.status.exit_code)

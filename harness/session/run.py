@@ -1,0 +1,166 @@
+"""A whole run, from manifests to a report: the phases in order, and what happens when one of them breaks.
+
+    read → up → plan → apply → verify → report → down
+
+A report is written whatever happens once nodes are touched; a failure also leaves the tar of ``collect``. Nodes that
+this run made are removed again as ``destroy`` says; nodes that it found running are never removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from harness import manifests
+from harness.drivers import Wish
+from harness.errors import HarnessError, RigError
+from harness.model.cluster import Cluster
+from harness.model.plan import Plan
+from harness.model.progress import Listener, Step
+from harness.model.run import Run
+from harness.model.verdict import Status, Verdict
+from harness.session import apply, collect, nodes, record, sources, survey
+from harness.session.lab import Lab
+from harness.session.phases import Phases
+from harness.support import clock
+
+
+class Destroy(StrEnum):
+    """When nodes that a run made are removed at its end."""
+
+    PASSING = "passing"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(slots=True)
+class _Story:
+    """What is known of a run so far; a report can be made of it at any moment."""
+
+    lab: Lab
+    folder: Path
+    phases: Phases
+    sources: Sequence[tuple[str, bytes]] = ()
+    cluster: Cluster | None = None
+    plan: Plan | None = None
+    found: survey.Survey | None = None
+    broken: str = ""
+    started: str = field(default_factory=lambda: clock.now().isoformat(timespec="seconds"))
+    began: float = field(default_factory=clock.monotonic)
+
+    def run(self) -> Run:
+        """The run as a value; one that broke has an ERROR verdict that says why."""
+        run = Run(
+            id=str(self.folder.relative_to(self.folder.parents[3])),
+            lab=self.lab.name,
+            driver=self.lab.driver_name,
+            started=self.started,
+            seconds=clock.monotonic() - self.began,
+            phases=tuple(self.phases.done),
+            plan=self.plan,
+            provenance=record.provenance(self.sources),
+        )
+        if self.found is not None:
+            run = self.found.onto(run)
+        if self.broken:
+            rig = Verdict("rig", self.lab.name, Status.ERROR, self.broken)
+            run = replace(run, verdicts=(*run.verdicts, rig))
+        return run
+
+
+def run(lab: Lab, paths: Sequence[str], wish: Wish | None, destroy: Destroy, listener: Listener) -> Run:
+    """Everything, from manifests to a report in the lab's run folder.
+
+    Raises :class:`harness.errors.InputError` when the manifests are wrong; then nothing was changed. A broken
+    rig is not raised: it is in the run's verdicts, and in the report.
+    """
+    given = sources.read(paths)
+    manifests.parse(given)
+    with lab.changing():
+        made_here = lab.driver.status() is None
+        story = _Story(lab, lab.new_run(), Phases(listener), sources=given)
+        with _told(story, destroy if made_here else Destroy.NEVER):
+            with story.phases.phase("up") as summary:
+                story.cluster = nodes.up(lab, wish, listener)
+                summary.text = nodes.summary(story.cluster)
+            _apply(story, story.cluster)
+            _verify(story, story.cluster)
+        return story.run()
+
+
+def apply_only(lab: Lab, paths: Sequence[str], listener: Listener) -> Plan:
+    """Plan and converge the nodes that run, and return the plan they run now.
+
+    Raises :class:`harness.errors.HarnessError`.
+    """
+    given = sources.read(paths)
+    manifests.parse(given)
+    with lab.changing():
+        return _apply(_Story(lab, lab.new_run(), Phases(listener), sources=given), lab.cluster())
+
+
+def verify_only(lab: Lab, listener: Listener) -> Run:
+    """Probe and judge what was applied last, and write a report.
+
+    Raises :class:`harness.errors.RigError` when no nodes run or nothing was applied to them.
+    """
+    cluster = lab.cluster()
+    applied = lab.applied_plan(cluster)
+    if applied is None:
+        raise RigError("nothing was applied to these nodes yet", hint="harness apply -f PATH")
+    story = _Story(lab, lab.new_run(), Phases(listener), cluster=cluster, plan=applied)
+    with _told(story, Destroy.NEVER):
+        _verify(story, cluster)
+    return story.run()
+
+
+def _apply(story: _Story, cluster: Cluster) -> Plan:
+    with story.phases.phase("plan") as summary:
+        story.plan = apply.make_plan(story.sources, cluster, story.lab.applied_plan(cluster))
+        ports = sum(port.node_port is not None for service in story.plan.services for port in service.ports)
+        summary.text = f"{len(story.plan.pods)} pods, {ports} nodePorts, generation {story.plan.generation}"
+    with story.phases.phase("apply") as summary:
+        done = apply.converge(story.lab, cluster, story.plan, story.folder, story.phases.listener)
+        changed = sum(recap.changed for recap in done.recaps)
+        summary.text = f"every node runs generation {story.plan.generation}; {changed} tasks changed something"
+    return story.plan
+
+
+def _verify(story: _Story, cluster: Cluster) -> None:
+    assert story.plan is not None  # noqa: S101 - both callers set it first
+    with story.phases.phase("verify") as summary:
+        story.found = survey.survey(cluster, story.plan, story.phases.listener)
+        record.write_attempts(story.found.attempts, story.folder / "attempts.jsonl")
+        summary.text = f"{len(story.found.attempts)} probes judged"
+
+
+@contextmanager
+def _told(story: _Story, destroy: Destroy) -> Iterator[None]:
+    """Whatever happens inside ends with a report, a tar if it went wrong, and the nodes removed as ``destroy`` says.
+
+    A Ctrl-C removes what this run made as a passing run would: there is no failure to look at.
+    """
+    interrupted = False
+    try:
+        yield
+    except HarnessError as error:
+        story.broken = str(error)
+    except KeyboardInterrupt:
+        interrupted, story.broken = True, "interrupted"
+    status = story.run().status
+    passing = interrupted or status in (Status.PASS, Status.SKIP)
+    try:
+        if not passing and story.cluster is not None:
+            story.phases.listener(Step("collecting what explains the failure"))
+            collect.collect(story.cluster, story.lab.home, story.folder / "collect.tar.gz")
+        if destroy is Destroy.ALWAYS or (destroy is Destroy.PASSING and passing):
+            with story.phases.phase("down") as summary:
+                nodes.down(story.lab, story.phases.listener)
+                summary.text = "no node is left"
+    finally:
+        record.write(story.run(), story.folder)
+    if interrupted:
+        raise KeyboardInterrupt
