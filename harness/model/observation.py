@@ -34,6 +34,15 @@ class Target:
     protocol: Protocol
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Job:
+    """So many attempts, asked of one vantage point at one target: each on a new connection from a new source port."""
+
+    vantage: str
+    target: Target
+    attempts: int
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One new connection (or datagram) from a new source port.
