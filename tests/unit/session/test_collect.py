@@ -1,0 +1,24 @@
+"""What leaves the machine in a tar carries no secrets."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.session.collect import scrub
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"ansible_password: hunter2\n", b"ansible_password: <removed>\n"),
+        (b'{"token": "abc", "port": 80}', b'{"token": "<removed>", "port": 80}'),
+        (b"API_KEY=abc123 next", b"API_KEY=<removed> next"),
+        (
+            b"a\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\nb",
+            b"a\n<private key removed>\nb",
+        ),
+        (b"tcp dport 30008 vmap @nodeports\n", b"tcp dport 30008 vmap @nodeports\n"),
+    ],
+)
+def test_scrub(before: bytes, after: bytes) -> None:
+    assert scrub(before) == after
