@@ -1,0 +1,57 @@
+"""Names of one lab: drawn from its folder, so that two labs on one machine never meet."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+LABS = Path("/var/lib/nodeport-harness/labs")
+NETNS = Path("/run/netns")
+GATEWAY = "192.168.56.1"
+"""The outside client's address, in the fabric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Everything of one lab that has a name on this machine."""
+
+    id: str
+
+    @classmethod
+    def of(cls, home: Path, lab: str) -> Names:
+        """The names of the lab ``lab`` kept in the folder ``home``."""
+        return cls(hashlib.sha256(f"{home.resolve()}\n{lab}".encode()).hexdigest()[:6])
+
+    @property
+    def folder(self) -> Path:
+        """Overlays, keys and state of the lab."""
+        return LABS / self.id
+
+    @property
+    def sockets(self) -> Path:
+        """SSH control sockets: a short path, because a socket's may have 107 characters at most (unix(7))."""
+        return Path("/run") / f"nph-{self.id}"
+
+    @property
+    def fabric(self) -> str:
+        """The namespace with the bridge and the outside client."""
+        return f"nph-{self.id}-fabric"
+
+    def machine(self, node: str) -> str:
+        """A node's machine name and network namespace."""
+        return f"nph-{self.id}-{node}"
+
+    def namespaces(self) -> tuple[Path, ...]:
+        """The namespaces of this lab that exist now."""
+        return tuple(sorted(NETNS.glob(f"nph-{self.id}-*")))
+
+
+def node_name(number: int) -> str:
+    """The name of the node ``number``, from 1."""
+    return f"n{number}"
+
+
+def node_address(number: int) -> str:
+    """The address of the node ``number``, from 1: 192.168.56.11 is the first."""
+    return f"192.168.56.{10 + number}"

@@ -1,0 +1,113 @@
+"""SSH of one lab: keys, exact host keys, and the two files by which everything reaches the nodes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import yaml
+
+from harness.drivers.nspawn.names import NETNS, Names
+from harness.model.cluster import Cluster, Node
+from harness.support import process
+from harness.support.files import write_atomic
+
+_FDPASS = Path(__file__).with_name("fdpass.py")
+_AWAIT = Path(__file__).with_name("await_ssh.py")
+
+
+def keys(names: Names, nodes: Sequence[Node]) -> None:
+    """The lab's own key and a host key for each node, made where they are missing; known_hosts is then exact."""
+    folder = names.folder / "keys"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    missing = [name for name in ("lab", *(node.name for node in nodes)) if not (folder / f"{name}.pub").exists()]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(lambda name: _keygen(folder / name), missing))
+    known = (f"{node.name},{node.address} {_public(folder / node.name)}" for node in nodes)
+    write_atomic(folder / "known_hosts", "\n".join(known) + "\n")
+
+
+def _keygen(key: Path) -> None:
+    key.unlink(missing_ok=True)
+    process.check(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", key.name, "-f", key], what="making an SSH key")
+
+
+def _public(key: Path) -> str:
+    kind, value = Path(f"{key}.pub").read_text().split()[:2]
+    return f"{kind} {value}"
+
+
+def lab_key(names: Names) -> str:
+    """The lab's public key, a line for authorized_keys."""
+    return Path(names.folder / "keys" / "lab.pub").read_text()
+
+
+def write_files(names: Names, cluster: Cluster) -> None:
+    """Leave ``ssh_config`` and ``inventory.yml``: literal values only, nothing to be worked out later."""
+    names.sockets.mkdir(mode=0o700, exist_ok=True)
+    write_atomic(cluster.ssh_config, _ssh_config(names, cluster))
+    write_atomic(cluster.inventory, yaml.safe_dump(_inventory(names, cluster), sort_keys=False, width=200))
+
+
+def _ssh_config(names: Names, cluster: Cluster) -> str:
+    hosts = "".join(f"Host {node.name} {node.address}\n  HostName {node.address}\n\n" for node in cluster.nodes)
+    keys_folder = names.folder / "keys"
+    proxy = f"nsenter --net={NETNS / names.fabric} {sys.executable} -SE {_FDPASS} %h %p"
+    return (
+        f"# Lab {cluster.lab}: ssh -F {cluster.ssh_config} {cluster.nodes[0].name}\n\n{hosts}Host *\n"
+        f"  User root\n  IdentityFile {keys_folder / 'lab'}\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {keys_folder / 'known_hosts'}\n  GlobalKnownHostsFile /dev/null\n"
+        f"  StrictHostKeyChecking yes\n  LogLevel ERROR\n  ConnectTimeout 5\n  ServerAliveInterval 5\n"
+        f"  ControlMaster auto\n  ControlPersist 300\n  ControlPath {names.sockets}/%C\n"
+        f"  ProxyUseFdpass yes\n  ProxyCommand {proxy}\n"
+    )
+
+
+def _inventory(names: Names, cluster: Cluster) -> dict[str, object]:
+    hosts = {
+        node.name: {
+            "ansible_host": node.address,
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(names.folder / "keys" / "lab"),
+            "nodeport_address": node.address,
+            "harness_release": node.release,
+        }
+        for node in cluster.nodes
+    }
+    variables = {
+        "ansible_connection": "ssh",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_ssh_common_args": f"-F {cluster.ssh_config}",
+        "harness_driver": cluster.driver,
+        "harness_lab": cluster.lab,
+        "harness_lab_uid": cluster.uid,
+        "harness_client_netns": str(cluster.client_netns),
+    }
+    return {"all": {"vars": variables, "children": {"nodes": {"hosts": hosts}}}}
+
+
+def silent_nodes(names: Names, nodes: Sequence[Node], within: float) -> list[Node]:
+    """The nodes that send no SSH banner within so many seconds."""
+    done = process.run(
+        ["nsenter", f"--net={NETNS / names.fabric}", sys.executable, "-SE", _AWAIT, str(within),
+         *(node.address for node in nodes)],
+        timeout=within + 30,
+    )  # fmt: skip
+    return [node for node in nodes if node.address in done.out.split()]
+
+
+def refused(cluster: Cluster) -> dict[str, str]:
+    """The nodes on which a command by SSH does not work, and the last words of ssh. Leaves masters for later use."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = list(pool.map(lambda node: process.run(["ssh", "-F", cluster.ssh_config, "-o", "BatchMode=yes",
+                                                          node.name, "true"]), cluster.nodes))  # fmt: skip
+    return {node.name: done.last_words() for node, done in zip(cluster.nodes, answers, strict=True) if not done.ok}
+
+
+def close(names: Names) -> None:
+    """End the control masters of this lab: ssh processes whose control socket lies in the lab's folder."""
+    for control in names.sockets.glob("*") if names.sockets.is_dir() else ():
+        process.run(["ssh", "-o", f"ControlPath={control}", "-O", "exit", "any"], timeout=5)
