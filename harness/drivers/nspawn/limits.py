@@ -1,6 +1,6 @@
 """The one limit of the kernel that many systemd nodes on one machine run into: inotify instances of root.
 
-systemd and dbus of one node take about six (inotify(7), ``/proc/sys/fs/inotify/max_user_instances``, 128 by default); a node
+systemd and dbus of one node take about six (inotify(7); 128 by default); a node
 that gets none hangs in its boot. The limit is raised when it has to be, and put back when the last lab goes.
 """
 
@@ -14,8 +14,8 @@ from harness.support.files import write_atomic
 
 _LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 _FORMER = LABS / "inotify-before"
-_FOR_A_NODE = 16
-_SPARE = 100
+_FOR_A_NODE = 8
+_SPARE = 40
 
 
 def make_room(nodes: int, progress: Progress) -> None:

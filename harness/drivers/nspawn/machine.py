@@ -41,7 +41,7 @@ def start(names: Names, node: Node, root: Path) -> None:
     """Boot a prepared node under its supervisor; its console goes to ``console.log``."""
     folder = names.folder / node.name
     with (folder / "console.log").open("ab") as console:
-        supervised = ["sh", _SUPERVISOR, names.machine(node.name), root, folder]
+        supervised: list[str | Path] = ["sh", _SUPERVISOR, names.machine(node.name), root, folder]
         child = process.start(
             ["unshare", "--mount", "--propagation", "private", *supervised], stdout=console, stderr=console
         )
