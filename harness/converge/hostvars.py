@@ -1,0 +1,78 @@
+"""The plan as the variables that Ansible takes: one document, one part a node and role. Pure.
+
+Its shape is the border between Python and Ansible, ``docs/architecture.md``.
+"""
+
+from __future__ import annotations
+
+from harness.model.plan import Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
+from harness.model.workload import ServiceType
+from harness.plan.addresses import CLUSTER_RANGE, gateway
+
+STATE_VERSION = 1
+"""The version of ``/etc/nodeport/state.json`` that nodeportd understands."""
+
+
+def render(plan: Plan) -> dict[str, object]:
+    """``nodeport_generation`` and ``nodeport_nodes``, in plain JSON values and a stable order."""
+    return {
+        "nodeport_generation": plan.generation,
+        "nodeport_nodes": {
+            node.name: {
+                "network": _network(node, plan),
+                "pods": [_pod(pod) for pod in plan.pods if pod.node == node.name],
+                "forwarder": _forwarder(node, plan),
+            }
+            for node in plan.nodes
+        },
+    }
+
+
+def _network(node: PlannedNode, plan: Plan) -> dict[str, object]:
+    others = sorted((other for other in plan.nodes if other.name != node.name), key=lambda other: other.name)
+    return {
+        "node": node.name,
+        "address": node.address,
+        "pod_range": node.pod_range,
+        "gateway": gateway(node.pod_range),
+        "cluster_range": str(CLUSTER_RANGE),
+        "routes": [{"to": other.pod_range, "via": other.address} for other in others],
+    }
+
+
+def _pod(pod: PlannedPod) -> dict[str, object]:
+    return {
+        "name": pod.name,
+        "namespace": pod.namespace,
+        "uid": pod.uid,
+        "address": pod.address,
+        "listens": [{"port": listen.port, "protocol": listen.protocol.value} for listen in pod.listens],
+        "termination_grace_period_seconds": pod.termination_grace_period_seconds,
+    }
+
+
+def _forwarder(node: PlannedNode, plan: Plan) -> dict[str, object]:
+    return {
+        "version": STATE_VERSION,
+        "generation": plan.generation,
+        "node": node.name,
+        "addresses": [node.address],
+        "services": [_service(service) for service in plan.services if service.type is ServiceType.NODE_PORT],
+    }
+
+
+def _service(service: PlannedService) -> dict[str, object]:
+    return {
+        "namespace": service.namespace,
+        "name": service.name,
+        "ports": [_port(port) for port in service.ports],
+    }
+
+
+def _port(port: PlannedPort) -> dict[str, object]:
+    return {
+        "name": port.name,
+        "protocol": port.protocol.value,
+        "node_port": port.node_port,
+        "endpoints": [{"address": endpoint.address, "port": endpoint.port} for endpoint in port.endpoints],
+    }

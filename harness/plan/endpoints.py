@@ -1,0 +1,68 @@
+"""What pods listen on, and which of them serve each Service port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.model.plan import Endpoint, Listen, PlannedPod, PlannedPort
+from harness.model.workload import Service, ServicePort
+from harness.plan.ports import NodePorts, key
+from harness.plan.selection import Selected
+from harness.plan.wanted import WantedPod
+
+
+def listens(
+    pods: Sequence[WantedPod], services: Sequence[Service], selected: Selected
+) -> dict[str, tuple[Listen, ...]]:
+    """The ports that each pod's responder opens, by the pod's key.
+
+    These are the ports its containers declare. A declaration is only informational in Kubernetes, though: nginx
+    listens on 80 whether it is written or not. So a pod that declares none opens the numeric targetPorts of
+    the Services that select it.
+    """
+    opened = {pod.key: {Listen(port.port, port.protocol) for port in pod.spec.ports} for pod in pods}
+    silent = {pod.key for pod in pods if not pod.spec.ports}
+    for service in services:
+        asked = {Listen(port.target_port, port.protocol) for port in service.ports if isinstance(port.target_port, int)}
+        for pod in selected[key(service)]:
+            if pod.key in silent:
+                opened[pod.key] |= asked
+    return {
+        pod: tuple(sorted(ports, key=lambda listen: (listen.port, listen.protocol))) for pod, ports in opened.items()
+    }
+
+
+def target_of(port: ServicePort, pod: WantedPod) -> int | None:
+    """The pod's port that a Service port leads to; ``None`` when the pod has none of that name and protocol."""
+    if isinstance(port.target_port, int):
+        return port.target_port
+    return pod.port_named(port.target_port, port.protocol)
+
+
+def planned_ports(
+    service: Service, selected: Sequence[WantedPod], planned: Mapping[str, PlannedPod], node_ports: NodePorts
+) -> tuple[PlannedPort, ...]:
+    """The ports of one Service with its nodePorts and endpoints, in the order of the manifest."""
+    return tuple(
+        PlannedPort(
+            name=port.name,
+            protocol=port.protocol,
+            port=port.port,
+            target_port=port.target_port,
+            node_port=node_ports.get((key(service), place)),
+            endpoints=_endpoints(port, selected, planned),
+        )
+        for place, port in enumerate(service.ports)
+    )
+
+
+def _endpoints(
+    port: ServicePort, selected: Sequence[WantedPod], planned: Mapping[str, PlannedPod]
+) -> tuple[Endpoint, ...]:
+    found = []
+    for pod in selected:
+        target = target_of(port, pod)
+        if target is not None:
+            place = planned[pod.key]
+            found.append(Endpoint(pod.key, place.node, place.address, target))
+    return tuple(found)
