@@ -1,0 +1,171 @@
+"""A live prober at one vantage point, and all of them at once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from harness.errors import RemoteError, RigError
+from harness.model.cluster import Cluster
+from harness.model.observation import OUTSIDE, Attempt, Job, Outcome
+from harness.model.workload import Protocol
+from harness.probes.transport import LocalStreams, SshStreams, Streams
+
+CONNECT_SECONDS = 3.5
+"""Long enough to see the first and second retransmission of a SYN, at 1 s and at 2 or 3 s (tcp_syn_linear_timeouts)."""
+
+ANSWER_SECONDS = 3.5
+CONCURRENCY = 32
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a round: every attempt, and the vantage points that were lost in it with the reason."""
+
+    attempts: tuple[Attempt, ...]
+    lost: Mapping[str, str]
+
+
+class Prober:
+    """A probe program that runs at ``vantage`` until closed."""
+
+    def __init__(self, vantage: str, streams: Streams) -> None:
+        self.vantage = vantage
+        self._streams = streams
+        self._seeds = itertools.count(1)
+        self._read()
+
+    def run(self, jobs: Sequence[Job]) -> tuple[Attempt, ...]:
+        """Carry out jobs and return every attempt, in the order in which they ended.
+
+        Raises :class:`RemoteError` when the program or the way to it is gone, or it could not make its attempts
+        (out of source ports, say): that is a fault of the rig and says nothing about the data plane.
+        """
+        self._streams.write(msgspec.json.encode(self._batch(jobs)) + b"\n")
+        attempts: list[Attempt] = []
+        while isinstance(line := self._read(), list):
+            attempts.append(self._attempt(jobs[line[0]], line))
+        if line.get("errors"):
+            raise RemoteError(f"{self.vantage}: the prober could not probe: {'; '.join(line['errors'])}")
+        return tuple(attempts)
+
+    def close(self) -> None:
+        """End the program."""
+        self._streams.close()
+
+    def _batch(self, jobs: Sequence[Job]) -> dict[str, Any]:
+        return {
+            "seed": next(self._seeds),
+            "concurrency": CONCURRENCY,
+            "rate": 0,
+            "seconds": 120,
+            "jobs": [
+                {
+                    "id": number,
+                    "address": job.target.address,
+                    "port": job.target.port,
+                    "protocol": str(job.target.protocol),
+                    "count": job.attempts,
+                    "request": "hostname" if job.target.protocol is Protocol.UDP else "/hostname",
+                    "connect_timeout": CONNECT_SECONDS,
+                    "answer_timeout": ANSWER_SECONDS,
+                }
+                for number, job in enumerate(jobs)
+            ],
+        }
+
+    def _read(self) -> Any:
+        try:
+            return msgspec.json.decode(self._streams.readline())
+        except (OSError, msgspec.DecodeError) as error:
+            raise RemoteError(f"{self.vantage}: the probe program is gone: {error}") from error
+
+    def _attempt(self, job: Job, line: list[Any]) -> Attempt:
+        _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled = line
+        return Attempt(
+            vantage=self.vantage,
+            target=job.target,
+            outcome=Outcome(outcome),
+            source_port=source_port,
+            connect_ms=None if connect is None else connect / 1000,
+            total_ms=total / 1000,
+            responder=responder,
+            uid=uid,
+            seen_source=seen,
+            detail=detail,
+            stalled=stalled,
+        )
+
+
+class Probers:
+    """The probers of all vantage points; ``lost`` are those that cannot be used, with the reason."""
+
+    def __init__(self, cluster: Cluster, vantages: Sequence[str]) -> None:
+        self.lost: dict[str, str] = {}
+        self._ready: dict[str, Prober] = {}
+        opened = _at_once(lambda vantage: _open(cluster, vantage), vantages)
+        for vantage, prober in zip(vantages, opened, strict=True):
+            if isinstance(prober, Prober):
+                self._ready[vantage] = prober
+            else:
+                self.lost[vantage] = str(prober)
+
+    def ask(self, jobs: Mapping[str, Sequence[Job]]) -> Asked:
+        """Carry out the jobs of every vantage point, all at the same time."""
+        asked = [vantage for vantage in jobs if vantage in self._ready and jobs[vantage]]
+        answers = _at_once(lambda vantage: _try(self._ready[vantage], jobs[vantage]), asked)
+        attempts: list[Attempt] = []
+        lost: dict[str, str] = {}
+        for vantage, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, RigError):
+                lost[vantage] = str(answer)
+                self._ready.pop(vantage).close()
+            else:
+                attempts.extend(answer)
+        self.lost.update(lost)
+        return Asked(tuple(attempts), lost)
+
+    def close(self) -> None:
+        """End all of them."""
+        _at_once(lambda prober: prober.close(), list(self._ready.values()))
+
+
+@contextmanager
+def open_probers(cluster: Cluster, vantages: Sequence[str]) -> Iterator[Probers]:
+    """Probers at ``vantages`` (``OUTSIDE`` and names of nodes), opened at once, ended at the end."""
+    probers = Probers(cluster, vantages)
+    try:
+        yield probers
+    finally:
+        probers.close()
+
+
+def _open(cluster: Cluster, vantage: str) -> Prober | RigError:
+    try:
+        outside = vantage == OUTSIDE
+        return Prober(vantage, LocalStreams(cluster.client_netns) if outside else SshStreams(cluster, vantage))
+    except RigError as error:
+        return error
+
+
+def _try(prober: Prober, jobs: Sequence[Job]) -> tuple[Attempt, ...] | RigError:
+    try:
+        return prober.run(jobs)
+    except RigError as error:
+        return error
+
+
+def _at_once(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    if not items:
+        return []
+    with ThreadPoolExecutor(max_workers=min(32, len(items))) as pool:
+        return list(pool.map(call, items))

@@ -1,0 +1,410 @@
+"""The probe program: one file, standard library only, Python 3.9 or later, so that any node can run it.
+
+It reads batches on stdin, one JSON object a line, and ends at once when its stdin ends::
+
+    {"seed": 1, "concurrency": 32, "rate": 0, "seconds": 60, "jobs": [
+        {"id": 0, "address": "10.0.0.1", "port": 30008, "protocol": "TCP", "count": 100, "request": "/hostname",
+         "connect_timeout": 3.5, "answer_timeout": 3.5}, …]}
+
+``rate`` is new attempts a second (0: as fast as ``concurrency`` lets it), ``seconds`` how long new attempts are
+begun; times out are in seconds. It writes ``{"ready": 1, …}`` when it starts, and for every batch, once that is
+over, one array an attempt and one object that ends the batch::
+
+    [id, outcome, source port, connect µs or null, total µs or null, responder, uid, seen source, detail, stalled]
+    {"done": attempts, "unstarted": 0, "stalls": 0, "errors": {"what went wrong in the probe itself": times}}
+
+Every attempt is a new socket with a port that the kernel chose. A TCP attempt closes first, with a reset, after
+the whole answer, so that neither side keeps a TIME_WAIT: one behind NAT makes later connects slow by 10 ms or 1 s.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import json
+import os
+import random
+import select
+import socket
+import struct
+import sys
+import time
+from typing import Any
+
+OK, REFUSED, TIMEOUT, RESET, UNREACHABLE = "ok", "refused", "timeout", "reset", "unreachable"
+HANG, CLOSED, BAD_ANSWER = "no answer after connect", "closed without an answer", "bad answer"
+
+MAX_LINE = 16 << 20
+MAX_ATTEMPTS = 200_000
+MAX_CONCURRENCY = 512
+MAX_SECONDS = 600.0
+MAX_TIMEOUT = 130.0
+MAX_ANSWER = 64 << 10
+MAX_ERRORS = 100
+TURN = 0.02  # longest sleep between two turns of the loop, so that a longer gap was not its own doing
+STALL = 0.2
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+IP_RECVERR = 11  # linux/in.h: lets a UDP socket see every ICMP error, not the port's alone
+
+# What connect, send or recv say when the network, or a rule or route on this machine, forbids the way.
+# EINVAL is a blackhole route, EACCES a prohibit route, EPERM a rule that drops in the output hook.
+DATA_PLANE = {
+    errno.ECONNREFUSED: REFUSED,
+    errno.ECONNRESET: RESET,
+    errno.EPIPE: RESET,
+    errno.ETIMEDOUT: TIMEOUT,
+    errno.EHOSTUNREACH: UNREACHABLE,
+    errno.ENETUNREACH: UNREACHABLE,
+    errno.ENETDOWN: UNREACHABLE,
+    errno.EHOSTDOWN: UNREACHABLE,
+    errno.ENOPROTOOPT: UNREACHABLE,
+    errno.EPROTO: UNREACHABLE,
+    errno.EINVAL: UNREACHABLE,
+    errno.EACCES: UNREACHABLE,
+    errno.EPERM: UNREACHABLE,
+}
+
+
+class Unusable(Exception):
+    """An answer that cannot be right; its text says why."""
+
+
+class Attempt:
+    """One attempt in flight, and then what became of it."""
+
+    __slots__ = (
+        "began", "buffer", "connect_us", "connected", "deadline", "detail", "head", "job", "outcome",
+        "seen", "sock", "source_port", "stalled", "total_us", "responder", "uid",
+    )  # fmt: skip
+
+    def __init__(self, job: dict[str, Any], sock: socket.socket) -> None:
+        self.job = job
+        self.sock = sock
+        self.began = time.monotonic_ns()
+        self.deadline = 0.0
+        self.connected = False
+        self.buffer = b""
+        self.head: Head | None = None
+        self.outcome = self.detail = self.responder = self.uid = self.seen = ""
+        self.source_port = 0
+        self.connect_us: int | None = None
+        self.total_us: int | None = None
+        self.stalled = False
+
+    def micros(self) -> int:
+        """Microseconds since the attempt began."""
+        return (time.monotonic_ns() - self.began) // 1000
+
+    def record(self) -> list[Any]:
+        """The array that is written for this attempt."""
+        return [
+            self.job["id"], self.outcome, self.source_port, self.connect_us, self.total_us,
+            self.responder, self.uid, self.seen, self.detail, self.stalled,
+        ]  # fmt: skip
+
+
+class Head:
+    """Status line and headers of an HTTP answer, and how its body ends."""
+
+    __slots__ = ("chunked", "fields", "length", "size", "status")
+
+    def __init__(self, raw: bytes) -> None:
+        lines = raw.decode("latin-1").split("\r\n")
+        words = lines[0].split(" ", 2)
+        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+            raise Unusable(f"not HTTP: {lines[0][:60]!r}")
+        self.size = len(raw) + 4
+        self.status = int(words[1])
+        self.fields = {
+            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+        }
+        self.chunked = "chunked" in self.fields.get("transfer-encoding", "").lower()
+        length = self.fields.get("content-length", "")
+        if length and not (length.isascii() and length.isdigit() and len(length) < 10):
+            raise Unusable(f"Content-Length is {length[:40]!r}")
+        self.length: int | None = int(length) if length else None
+
+
+def unchunk(body: bytes) -> bytes | None:
+    """The body of a chunked answer, or None when its end has not come yet."""
+    parts = []
+    while True:
+        line, found, rest = body.partition(b"\r\n")
+        if not found:
+            return None
+        try:
+            size = int(line.split(b";")[0], 16)
+        except ValueError:
+            raise Unusable(f"a chunk begins with {line[:20]!r}") from None
+        if size < 0 or size > MAX_ANSWER:
+            raise Unusable(f"a chunk of {size} bytes")
+        if len(rest) < size + 2:
+            return None
+        if size == 0:
+            return b"".join(parts)
+        parts.append(rest[:size])
+        body = rest[size + 2 :]
+
+
+def whole_body(attempt: Attempt, ended: bool) -> bytes | None:
+    """The body once all of it is there, else None; ``ended`` says that the server has closed."""
+    if attempt.head is None:
+        raw, found, _ = attempt.buffer.partition(b"\r\n\r\n")
+        if not found:
+            if ended or not b"HTTP/1.".startswith(attempt.buffer[:7]):
+                raise Unusable(f"not HTTP: {attempt.buffer[:60]!r}")
+            return None
+        attempt.head = Head(raw)
+    head, body = attempt.head, attempt.buffer[attempt.head.size :]
+    if head.chunked:
+        whole = unchunk(body)
+    elif head.length is not None:
+        whole = body[: head.length] if len(body) >= head.length else None
+    else:
+        whole = body if ended else None
+    if whole is None and ended:
+        raise Unusable(f"the server closed after {len(body)} bytes of the body")
+    return whole
+
+
+def hostname_in(body: bytes) -> str:
+    """The hostname that a body is; raises Unusable when it can be none."""
+    try:
+        text = body.decode("ascii").strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text or len(text) > 253 or not text.isprintable() or " " in text:
+        raise Unusable(f"not a hostname: {body[:60]!r}")
+    return text
+
+
+class Batch:
+    """One batch from its first attempt to its last: an epoll loop, bounded in attempts, sockets and time."""
+
+    def __init__(self, order: dict[str, Any], stdin: Stdin) -> None:
+        self.waiting = [job for job in order["jobs"] for _ in range(int(job["count"]))]
+        if len(self.waiting) > MAX_ATTEMPTS:
+            raise ValueError(f"{len(self.waiting)} attempts in one batch, the most is {MAX_ATTEMPTS}")
+        random.Random(order["seed"]).shuffle(self.waiting)
+        self.waiting.reverse()
+        self.concurrency = max(1, min(int(order["concurrency"]), MAX_CONCURRENCY))
+        self.rate = float(order["rate"])
+        self.seconds = min(float(order["seconds"]), MAX_SECONDS)
+        self.stdin = stdin
+        self.poll = select.epoll()
+        self.flying: dict[int, Attempt] = {}
+        self.done: list[Attempt] = []
+        self.errors: dict[str, int] = {}
+        self.stalls = 0
+
+    def run(self) -> None:
+        """Make all attempts; raises EOFError when stdin ends first."""
+        self.poll.register(self.stdin.fd, select.EPOLLIN)
+        began = turn = swept = time.monotonic()
+        begun = 0
+        try:
+            while self.flying or (self.waiting and turn < began + self.seconds and self.sane()):
+                room = self.concurrency - len(self.flying) if self.sane() and turn < began + self.seconds else 0
+                due = int((turn - began) * self.rate) + 1 - begun if self.rate else room
+                for _ in range(min(room, due, len(self.waiting))):
+                    begun += 1
+                    self.begin(self.waiting.pop())
+                events = self.poll.poll(self.sleep(began, begun))
+                last, turn = turn, time.monotonic()
+                if turn - last > STALL:
+                    self.stalled(turn - last)
+                for fd, _ in events:
+                    self.turn(fd)
+                if turn - swept > TURN / 2:
+                    swept = turn
+                    self.sweep(turn)
+        finally:
+            self.poll.close()
+
+    def sane(self) -> bool:
+        """Whether the probe itself works well enough to go on."""
+        return sum(self.errors.values()) < MAX_ERRORS
+
+    def sleep(self, began: float, begun: int) -> float:
+        """Seconds to wait for events: until the next attempt is due, at most one turn."""
+        if not self.rate or not self.waiting or len(self.flying) >= self.concurrency:
+            return TURN
+        return max(0.0, min(TURN, began + begun / self.rate - time.monotonic()))
+
+    def stalled(self, gap: float) -> None:
+        """The loop was held up: what is in flight knows it, and gets that time back."""
+        self.stalls += 1
+        for attempt in self.flying.values():
+            attempt.stalled = True
+            attempt.deadline += gap
+
+    def begin(self, job: dict[str, Any]) -> None:
+        """Open a socket and start to connect, or send the datagram."""
+        stream = job["protocol"] == "TCP"
+        try:
+            kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+            sock = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            self.own_fault(error.errno or 0)
+            return
+        if stream:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        attempt = Attempt(job, sock)
+        attempt.deadline = time.monotonic() + min(job["connect_timeout" if stream else "answer_timeout"], MAX_TIMEOUT)
+        self.flying[sock.fileno()] = attempt
+        try:
+            code = sock.connect_ex((job["address"], job["port"]))
+            attempt.source_port = sock.getsockname()[1]
+            if not stream and code == 0:
+                sock.send(job["request"].encode())
+        except OSError as error:
+            code = error.errno or errno.EIO
+        if code in (0, errno.EINPROGRESS):
+            self.poll.register(sock, select.EPOLLOUT if stream else select.EPOLLIN)
+        else:
+            self.failed(attempt, code)
+
+    def turn(self, fd: int) -> None:
+        """Something happened on a socket, or on stdin."""
+        attempt = self.flying.get(fd)
+        if fd == self.stdin.fd:
+            self.stdin.more()
+        elif attempt is not None:
+            try:
+                if attempt.job["protocol"] != "TCP":
+                    self.datagram(attempt)
+                elif attempt.connected:
+                    self.receive(attempt)
+                else:
+                    self.request(attempt)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.failed(attempt, error.errno or errno.EIO)
+            except Unusable as why:
+                self.end(attempt, BAD_ANSWER, str(why))
+
+    def request(self, attempt: Attempt) -> None:
+        """The handshake is over: send the request, or learn why there was none."""
+        sock, job = attempt.sock, attempt.job
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.failed(attempt, code)
+            return
+        attempt.connect_us = attempt.micros()
+        attempt.connected = True
+        attempt.deadline = time.monotonic() + min(job["answer_timeout"], MAX_TIMEOUT)
+        text = (
+            f"GET {job['request']} HTTP/1.1\r\nHost: {job['address']}:{job['port']}\r\nConnection: keep-alive\r\n\r\n"
+        )
+        sock.sendall(text.encode())
+        self.poll.modify(sock, select.EPOLLIN)
+
+    def receive(self, attempt: Attempt) -> None:
+        """Read on; the attempt ends with the whole answer, or with an end that comes too early."""
+        data = attempt.sock.recv(65536)
+        attempt.buffer += data
+        if not attempt.buffer:
+            self.end(attempt, CLOSED)
+            return
+        body = whole_body(attempt, ended=not data)
+        head = attempt.head
+        if body is None and len(attempt.buffer) > MAX_ANSWER:
+            raise Unusable(f"the answer is longer than {MAX_ANSWER} bytes")
+        if body is None or head is None:
+            return
+        if head.status != 200:
+            raise Unusable(f"HTTP {head.status}, Server: {head.fields.get('server', 'not given')[:40]}")
+        attempt.responder = hostname_in(body)
+        attempt.uid = head.fields.get("nodeport-pod-uid", "")[:64]
+        attempt.seen = head.fields.get("nodeport-client", "")[:64]
+        self.end(attempt, OK)
+
+    def datagram(self, attempt: Attempt) -> None:
+        """The answer to a datagram: one datagram that is a hostname."""
+        attempt.responder = hostname_in(attempt.sock.recv(65536))
+        self.end(attempt, OK)
+
+    def sweep(self, now: float) -> None:
+        """End what has waited long enough."""
+        for attempt in [attempt for attempt in self.flying.values() if attempt.deadline <= now]:
+            heard = f"the answer stopped after {len(attempt.buffer)} bytes" if attempt.buffer else ""
+            self.end(attempt, HANG if attempt.connected else TIMEOUT, heard)
+
+    def failed(self, attempt: Attempt, code: int) -> None:
+        """A system call failed: an outcome if the network can be the reason, else a fault of the probe."""
+        outcome = DATA_PLANE.get(code)
+        if outcome is None:
+            self.own_fault(code)
+            self.drop(attempt)
+        elif outcome is TIMEOUT and attempt.connected:
+            self.end(attempt, HANG, os.strerror(code))
+        else:
+            self.end(attempt, outcome, f"{errno.errorcode[code]}: {os.strerror(code)}")
+
+    def own_fault(self, code: int) -> None:
+        """Count what went wrong on this side: out of ports, descriptors, memory."""
+        text = f"{errno.errorcode.get(code, str(code))}: {os.strerror(code)}"
+        self.errors[text] = self.errors.get(text, 0) + 1
+
+    def end(self, attempt: Attempt, outcome: str, detail: str = "") -> None:
+        """The attempt is over."""
+        attempt.outcome, attempt.detail = outcome, detail
+        attempt.total_us = attempt.micros()
+        self.done.append(attempt)
+        self.drop(attempt)
+
+    def drop(self, attempt: Attempt) -> None:
+        """Let go of the socket: for TCP this resets the connection."""
+        del self.flying[attempt.sock.fileno()]
+        attempt.sock.close()
+
+
+class Stdin:
+    """Lines of stdin, without ever waiting while a batch runs."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.buffer = b""
+
+    def more(self) -> None:
+        """Take what is there (waits when nothing is); raises EOFError at the end."""
+        data = os.read(self.fd, 1 << 16)
+        if not data or len(self.buffer) > MAX_LINE:
+            raise EOFError
+        self.buffer += data
+
+    def line(self) -> bytes:
+        """The next line; raises EOFError when there is none."""
+        while b"\n" not in self.buffer:
+            self.more()
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return line
+
+
+def write(fd: int, values: list[Any]) -> None:
+    """Write JSON lines, all of them."""
+    data = memoryview("".join(json.dumps(value, separators=(",", ":")) + "\n" for value in values).encode())
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def main(stdin: int, stdout: int) -> None:
+    """Batch after batch until stdin ends."""
+    gc.disable()  # nothing here refers to itself, and a collection would show as a slow connect
+    lines = Stdin(stdin)
+    write(stdout, [{"ready": 1, "python": sys.version.split()[0], "pid": os.getpid()}])
+    try:
+        while True:
+            batch = Batch(json.loads(lines.line()), lines)
+            batch.run()
+            end = {"done": len(batch.done), "unstarted": len(batch.waiting), "stalls": batch.stalls}
+            write(stdout, [*(attempt.record() for attempt in batch.done), {**end, "errors": batch.errors}])
+    except (EOFError, BrokenPipeError):
+        return
+
+
+if __name__ == "__main__":
+    main(0, 1)
