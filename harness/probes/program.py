@@ -42,7 +42,8 @@ MAX_TIMEOUT = 130.0
 MAX_ANSWER = 64 << 10
 MAX_ERRORS = 100
 TURN = 0.02  # longest sleep between two turns of the loop, so that a longer gap was not its own doing
-STALL = 0.2
+STALL = 0.2  # a longer gap between two turns is one
+AT_ONCE = 8  # attempts begun in one turn, so that those that are answered do not wait for many others to begin
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 IP_RECVERR = 11  # linux/in.h: lets a UDP socket see every ICMP error, not the port's alone
 
@@ -70,37 +71,25 @@ class Unusable(Exception):
 
 
 class Attempt:
-    """One attempt in flight, and then what became of it."""
-
-    __slots__ = (
-        "began", "buffer", "connect_us", "connected", "deadline", "detail", "head", "job", "outcome",
-        "seen", "sock", "source_port", "stalled", "total_us", "responder", "uid",
-    )  # fmt: skip
+    """One attempt in flight."""
 
     def __init__(self, job: dict[str, Any], sock: socket.socket) -> None:
         self.job = job
         self.sock = sock
+        self.stream = job["protocol"] == "TCP"
         self.began = time.monotonic_ns()
         self.deadline = 0.0
-        self.connected = False
-        self.buffer = b""
-        self.head: Head | None = None
-        self.outcome = self.detail = self.responder = self.uid = self.seen = ""
         self.source_port = 0
         self.connect_us: int | None = None
-        self.total_us: int | None = None
+        self.buffer = b""
+        self.head: Head | None = None
+        self.responder = self.uid = self.seen = ""
         self.stalled = False
 
-    def micros(self) -> int:
-        """Microseconds since the attempt began."""
-        return (time.monotonic_ns() - self.began) // 1000
-
-    def record(self) -> list[Any]:
-        """The array that is written for this attempt."""
-        return [
-            self.job["id"], self.outcome, self.source_port, self.connect_us, self.total_us,
-            self.responder, self.uid, self.seen, self.detail, self.stalled,
-        ]  # fmt: skip
+    @property
+    def connected(self) -> bool:
+        """Whether the handshake is over."""
+        return self.connect_us is not None
 
 
 class Head:
@@ -127,7 +116,7 @@ class Head:
 
 def unchunk(body: bytes) -> bytes | None:
     """The body of a chunked answer, or None when its end has not come yet."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         line, found, rest = body.partition(b"\r\n")
         if not found:
@@ -185,51 +174,49 @@ class Batch:
         self.waiting = [job for job in order["jobs"] for _ in range(int(job["count"]))]
         if len(self.waiting) > MAX_ATTEMPTS:
             raise ValueError(f"{len(self.waiting)} attempts in one batch, the most is {MAX_ATTEMPTS}")
-        random.Random(order["seed"]).shuffle(self.waiting)
-        self.waiting.reverse()
+        random.Random(order["seed"]).shuffle(self.waiting)  # noqa: S311 - an order, not a secret
         self.concurrency = max(1, min(int(order["concurrency"]), MAX_CONCURRENCY))
         self.rate = float(order["rate"])
-        self.seconds = min(float(order["seconds"]), MAX_SECONDS)
         self.stdin = stdin
         self.poll = select.epoll()
+        self.now = self.began = time.monotonic()
+        self.over = self.began + min(float(order["seconds"]), MAX_SECONDS)
+        self.begun = 0
         self.flying: dict[int, Attempt] = {}
-        self.done: list[Attempt] = []
+        self.done: list[list[Any]] = []
         self.errors: dict[str, int] = {}
         self.stalls = 0
 
     def run(self) -> None:
         """Make all attempts; raises EOFError when stdin ends first."""
         self.poll.register(self.stdin.fd, select.EPOLLIN)
-        began = turn = swept = time.monotonic()
-        begun = 0
         try:
-            while self.flying or (self.waiting and turn < began + self.seconds and self.sane()):
-                room = self.concurrency - len(self.flying) if self.sane() and turn < began + self.seconds else 0
-                due = int((turn - began) * self.rate) + 1 - begun if self.rate else room
-                for _ in range(min(room, due, len(self.waiting))):
-                    begun += 1
+            while self.flying or self.to_begin():
+                for _ in range(min(self.to_begin(), AT_ONCE)):
                     self.begin(self.waiting.pop())
-                events = self.poll.poll(self.sleep(began, begun))
-                last, turn = turn, time.monotonic()
-                if turn - last > STALL:
-                    self.stalled(turn - last)
+                events = self.poll.poll(self.sleep())
+                last, self.now = self.now, time.monotonic()
+                if self.now - last > STALL:
+                    self.stalled(self.now - last)
                 for fd, _ in events:
                     self.turn(fd)
-                if turn - swept > TURN / 2:
-                    swept = turn
-                    self.sweep(turn)
+                self.sweep()
         finally:
             self.poll.close()
 
-    def sane(self) -> bool:
-        """Whether the probe itself works well enough to go on."""
-        return sum(self.errors.values()) < MAX_ERRORS
+    def to_begin(self) -> int:
+        """How many attempts may begin: below the bounds, and, when there is a rate, due by now."""
+        if self.now > self.over or sum(self.errors.values()) >= MAX_ERRORS:
+            return 0
+        room = min(len(self.waiting), self.concurrency - len(self.flying))
+        return min(room, int((self.now - self.began) * self.rate) + 1 - self.begun) if self.rate else room
 
-    def sleep(self, began: float, begun: int) -> float:
-        """Seconds to wait for events: until the next attempt is due, at most one turn."""
-        if not self.rate or not self.waiting or len(self.flying) >= self.concurrency:
+    def sleep(self) -> float:
+        """Seconds to wait for events: not at all when more could begin, until the next is due, at most one turn."""
+        if not self.waiting or len(self.flying) >= self.concurrency:
             return TURN
-        return max(0.0, min(TURN, began + begun / self.rate - time.monotonic()))
+        next_due = self.began + self.begun / self.rate if self.rate else self.now
+        return max(0.0, min(TURN, next_due - self.now))
 
     def stalled(self, gap: float) -> None:
         """The loop was held up: what is in flight knows it, and gets that time back."""
@@ -240,6 +227,7 @@ class Batch:
 
     def begin(self, job: dict[str, Any]) -> None:
         """Open a socket and start to connect, or send the datagram."""
+        self.begun += 1
         stream = job["protocol"] == "TCP"
         try:
             kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
@@ -252,7 +240,8 @@ class Batch:
         else:
             sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         attempt = Attempt(job, sock)
-        attempt.deadline = time.monotonic() + min(job["connect_timeout" if stream else "answer_timeout"], MAX_TIMEOUT)
+        patience = min(job["connect_timeout" if stream else "answer_timeout"], MAX_TIMEOUT)
+        attempt.deadline = attempt.began / 1e9 + patience
         self.flying[sock.fileno()] = attempt
         try:
             code = sock.connect_ex((job["address"], job["port"]))
@@ -273,7 +262,7 @@ class Batch:
             self.stdin.more()
         elif attempt is not None:
             try:
-                if attempt.job["protocol"] != "TCP":
+                if not attempt.stream:
                     self.datagram(attempt)
                 elif attempt.connected:
                     self.receive(attempt)
@@ -293,9 +282,8 @@ class Batch:
         if code:
             self.failed(attempt, code)
             return
-        attempt.connect_us = attempt.micros()
-        attempt.connected = True
-        attempt.deadline = time.monotonic() + min(job["answer_timeout"], MAX_TIMEOUT)
+        attempt.connect_us = self.micros(attempt)
+        attempt.deadline = self.now + min(job["answer_timeout"], MAX_TIMEOUT)
         text = (
             f"GET {job['request']} HTTP/1.1\r\nHost: {job['address']}:{job['port']}\r\nConnection: keep-alive\r\n\r\n"
         )
@@ -327,9 +315,9 @@ class Batch:
         attempt.responder = hostname_in(attempt.sock.recv(65536))
         self.end(attempt, OK)
 
-    def sweep(self, now: float) -> None:
+    def sweep(self) -> None:
         """End what has waited long enough."""
-        for attempt in [attempt for attempt in self.flying.values() if attempt.deadline <= now]:
+        for attempt in [attempt for attempt in self.flying.values() if attempt.deadline <= self.now]:
             heard = f"the answer stopped after {len(attempt.buffer)} bytes" if attempt.buffer else ""
             self.end(attempt, HANG if attempt.connected else TIMEOUT, heard)
 
@@ -350,11 +338,15 @@ class Batch:
         self.errors[text] = self.errors.get(text, 0) + 1
 
     def end(self, attempt: Attempt, outcome: str, detail: str = "") -> None:
-        """The attempt is over."""
-        attempt.outcome, attempt.detail = outcome, detail
-        attempt.total_us = attempt.micros()
-        self.done.append(attempt)
+        """The attempt is over: keep its record."""
+        times = [attempt.source_port, attempt.connect_us, self.micros(attempt)]
+        answer = [attempt.responder, attempt.uid, attempt.seen]
+        self.done.append([attempt.job["id"], outcome, *times, *answer, detail, attempt.stalled])
         self.drop(attempt)
+
+    def micros(self, attempt: Attempt) -> int:
+        """Microseconds from the begin of the attempt to this turn: by then, what it tells of had happened."""
+        return max(0, int(self.now * 1e6) - attempt.began // 1000)
 
     def drop(self, attempt: Attempt) -> None:
         """Let go of the socket: for TCP this resets the connection."""
@@ -401,7 +393,7 @@ def main(stdin: int, stdout: int) -> None:
             batch = Batch(json.loads(lines.line()), lines)
             batch.run()
             end = {"done": len(batch.done), "unstarted": len(batch.waiting), "stalls": batch.stalls}
-            write(stdout, [*(attempt.record() for attempt in batch.done), {**end, "errors": batch.errors}])
+            write(stdout, [*batch.done, {**end, "errors": batch.errors}])
     except (EOFError, BrokenPipeError):
         return
 

@@ -38,7 +38,7 @@ class Streams(Protocol):
 
 def _bootstrap(python: str) -> list[str]:
     size = PROGRAM.stat().st_size
-    code = f'import sys;exec(compile(sys.stdin.buffer.read({size}),"probe","exec"),{{"__name__":"probe"}})'
+    code = f'import sys;exec(compile(sys.stdin.buffer.read({size}),"probe","exec"),{{"__name__":"__main__"}})'
     return [python, "-SE", "-c", code]
 
 

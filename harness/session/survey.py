@@ -1,0 +1,80 @@
+"""Probe until the judge knows enough: the loop between traffic and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from harness import probes, verdicts
+from harness.model.cluster import Cluster
+from harness.model.observation import OUTSIDE, Attempt, Job, NodeFacts
+from harness.model.plan import Plan
+from harness.model.progress import Listener, Step
+from harness.model.run import Run, Share
+from harness.model.verdict import Diagnosis, Status, Verdict
+
+ROUNDS = 200
+"""More rounds than any survey takes; the judge's own limits end it long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was seen and what it means."""
+
+    attempts: tuple[Attempt, ...]
+    shares: tuple[Share, ...]
+    facts: tuple[NodeFacts, ...]
+    verdicts: tuple[Verdict, ...]
+    diagnoses: tuple[Diagnosis, ...]
+
+    def onto(self, run: Run) -> Run:
+        """The run with what this survey found."""
+        return replace(
+            run, shares=self.shares, facts=self.facts, verdicts=self.verdicts, diagnoses=self.diagnoses
+        )
+
+
+def survey(cluster: Cluster, plan: Plan, listener: Listener) -> Survey:
+    """Probe every nodePort of every node from everywhere, ask the nodes, judge, and explain what is wrong."""
+    vantages = (OUTSIDE, *(node.name for node in cluster.nodes))
+    cells = verdicts.expectations(plan, vantages)
+    listener(Step(f"probing {len(cells)} cells: {len(vantages)} vantage points × {len(cluster.nodes)} nodes"))
+    with ThreadPoolExecutor(max_workers=1) as aside, probes.open_probers(cluster, vantages) as probers:
+        asked = aside.submit(probes.ask, cluster, plan)
+        tallies, attempts = _probe(probers, cells, listener)
+        facts = asked.result()
+        judged = verdicts.judge(cells, tallies, facts, generation=plan.generation)
+        found = (*judged, *verdicts.judge_plan(plan))
+        diagnoses: tuple[Diagnosis, ...] = ()
+        if any(verdict.status in (Status.FAIL, Status.ERROR, Status.INCONCLUSIVE) for verdict in judged):
+            listener(Step("looking for the cause"))
+            jobs = verdicts.controls(plan, cells, tallies)
+            controls = probers.ask(_by_vantage(jobs)).attempts
+            attempts += controls
+            diagnoses = verdicts.diagnose(plan, cells, tallies, facts, controls)
+    return Survey(tuple(attempts), verdicts.shares(cells, tallies), facts, found, diagnoses)
+
+
+def _probe(
+    probers: probes.Probers, cells: Sequence[verdicts.Cell], listener: Listener
+) -> tuple[verdicts.Tallies, list[Attempt]]:
+    tallies = verdicts.Tallies(lost=dict(probers.lost))
+    attempts: list[Attempt] = []
+    for _ in range(ROUNDS):
+        needs = verdicts.next_round(cells, tallies)
+        if not needs:
+            break
+        asked = probers.ask(_by_vantage([need.job for need in needs]))
+        tallies = verdicts.add(tallies, needs, asked.attempts, asked.lost)
+        attempts.extend(asked.attempts)
+        again = sum(need.confirming for need in needs)
+        listener(Step(f"{len(attempts)} probes" + (f", {again} cells looked at a second time" if again else "")))
+    return tallies, attempts
+
+
+def _by_vantage(jobs: Sequence[Job]) -> Mapping[str, list[Job]]:
+    sorted_jobs: dict[str, list[Job]] = {}
+    for job in jobs:
+        sorted_jobs.setdefault(job.vantage, []).append(job)
+    return sorted_jobs
