@@ -1,1 +1,41 @@
-"""Observations × expectations → verdicts and diagnoses. Pure."""
+"""From what was seen to what it means: statistics, the judge, and the diagnosis. Pure.
+
+A session drives it so; ``lost`` maps vantage points that SSH did not reach to the reason::
+
+    cells, tallies = verdicts.expectations(plan, vantages), verdicts.Tallies()
+    while needs := verdicts.next_round(cells, tallies):
+        attempts, lost = probe([need.job for need in needs])
+        tallies = verdicts.add(tallies, needs, attempts, lost)
+    found = verdicts.judge(cells, tallies, facts, generation=plan.generation, seed=seed)
+    direct, _ = probe(verdicts.controls(cells, tallies))
+    why = verdicts.diagnose(cells, tallies, found, facts, direct, generation=plan.generation)
+    shares = verdicts.shares(cells, tallies)
+
+Error rates, and why two stages: docs/decisions/0002-statistics.md.
+"""
+
+from harness.verdicts.controls import controls
+from harness.verdicts.diagnose import diagnose
+from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, expectations
+from harness.verdicts.judge import judge
+from harness.verdicts.stages import Levels, next_round
+from harness.verdicts.tally import Counts, Need, Tallies, Tally, add, shares
+
+__all__ = [
+    "Cell",
+    "CellKey",
+    "Counts",
+    "Depth",
+    "Expected",
+    "Levels",
+    "Need",
+    "Tallies",
+    "Tally",
+    "add",
+    "controls",
+    "diagnose",
+    "expectations",
+    "judge",
+    "next_round",
+    "shares",
+]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from harness.model.observation import Attempt, Job, Outcome
 from harness.model.run import Share
 from harness.verdicts.expectations import Cell, CellKey, Expected
+
+Name = TypeVar("Name", bound=str)
 
 LATE_MS = 900.0
 """A connect that took this long needed a second SYN: the ladder of retransmissions begins at 1 s (RFC 6298)."""
@@ -66,7 +69,7 @@ class Counts:
             self.asked + other.asked,
             _sum(self.answers, other.answers),
             _sum(self.wrong, other.wrong),
-            {Outcome(name): count for name, count in _sum(self.failures, other.failures).items()},
+            _sum(self.failures, other.failures),
             self.late + other.late,
             self.set_aside + other.set_aside,
             _sum(self.sources, other.sources),
@@ -79,7 +82,7 @@ class Counts:
         return [self.answers.get(endpoint.pod, 0) for endpoint in endpoints]
 
 
-def _sum(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+def _sum(left: Mapping[Name, int], right: Mapping[Name, int]) -> dict[Name, int]:
     return dict(Counter(left) + Counter(right))
 
 

@@ -1,0 +1,228 @@
+"""What a cause means, how to see it for oneself and what to do: the words of a diagnosis.
+
+Places in braces are filled in by ``diagnose``: ``{node}``, ``{pod}``, ``{home}`` (the pod's node), ``{address}`` (the
+pod's ``address:port``), ``{name}`` (the pod's name), ``{ports}`` (nodePorts), ``{other}`` (whom or what the cause is
+about besides).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RULES = "harness exec {node} -- nft list table ip nodeport"
+STATUS = "harness exec {node} -- cat /run/nodeport/status.json"
+ALL_RULES = "harness exec {node} -- nft list ruleset"
+ROUTE = "harness exec {node} -- ip route get {host}"
+DIRECT = "harness exec {node} -- python3 -c \"import urllib.request as u; print(u.urlopen('http://{address}/hostname', timeout=3).read())\""
+POD = "harness exec {home} -- systemctl status nodeport-pod@{name}.service"
+RESTART = (
+    "Restart it with `harness exec {node} -- systemctl restart nodeportd.service`, or apply again with `harness apply`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A title of one line, then the sentences that follow what was seen."""
+
+    title: str
+    means: str
+    look: str
+    remedy: str
+
+
+CAUSES: dict[str, Cause] = {
+    "node-down": Cause(
+        "{node} is down or cut off",
+        "SSH does not reach {node} either, and traffic to it and to its pods is lost: the machine or its link is down, "
+        "so the rig is broken and this says nothing about the forwarder.",
+        "ping -c 3 {other}",
+        "Bring the node back (`harness up`), then verify again.",
+    ),
+    "ssh-lost": Cause(
+        "{node} does not answer SSH",
+        "Its nodePorts and pods were not seen to fail, so only the way in is broken: cells from {node} are not judged.",
+        "harness exec {node} -- true",
+        "Mend SSH to {node}, then verify again.",
+    ),
+    "outside-path": Cause(
+        "The outside client reaches no node, while nodes reach each other",
+        "All nodes fail alike and only from outside, so the fault lies between the client and the nodes.",
+        "ip route; ip neigh (in the client's network namespace)",
+        "Mend the client's link or route, or the firewall between.",
+    ),
+    "forwarder-down": Cause(
+        "nodeportd does not run on {node}",
+        "Nothing maintains the forwarding rules of {node}, and what is there does not do what the plan says.",
+        "harness exec {node} -- journalctl -u nodeportd.service -n 50",
+        RESTART,
+    ),
+    "forwarder-stale": Cause(
+        "{node} runs stale rules ({other})",
+        "nodeportd of {node} did not take over the newest state, so it forwards as an earlier plan said.",
+        STATUS,
+        RESTART,
+    ),
+    "ruleset-flushed": Cause(
+        "The whole ruleset of {node} is gone",
+        "{node} itself refuses the connections: the table `ip nodeport` does not exist there although nodeportd runs, "
+        "so something flushed the ruleset or deleted the table.",
+        ALL_RULES,
+        "Find what flushes (a firewall service with `flush ruleset`?). " + RESTART,
+    ),
+    "rule-missing": Cause(
+        "{node} has no rule for {ports}",
+        "{node} itself refuses the connections{other}: its table is there, but leads this nodePort nowhere.",
+        RULES,
+        RESTART,
+    ),
+    "pre-dnat-drop": Cause(
+        "{node} drops traffic to {ports} before it is forwarded",
+        "Its own connections and the pods on it work, so packets from elsewhere are dropped before DNAT: by a firewall "
+        "rule in a raw, mangle or prerouting chain of {node}, or in front of it{other}.",
+        ALL_RULES,
+        "Remove or narrow the rule that drops, or open the nodePort in that firewall.",
+    ),
+    "forward-drop": Cause(
+        "{node} drops what it should forward",
+        "Traffic that enters at {node}, and traffic from elsewhere to pods on it, is lost, while what {node} itself "
+        "opens works: a rule in a forward chain drops it{other}.",
+        ALL_RULES,
+        "Allow forwarded traffic to and from the pod network in that firewall.",
+    ),
+    "ip-forward": Cause(
+        "{node} does not forward: net.ipv4.ip_forward is 0",
+        "The kernel of {node} forwards no packet at all, so only what {node} itself opens works.",
+        "harness exec {node} -- sysctl net.ipv4.ip_forward",
+        "`harness exec {node} -- sysctl -w net.ipv4.ip_forward=1`, and find what turned it off.",
+    ),
+    "masquerade-missing": Cause(
+        "{node} does not masquerade",
+        "Pods on other nodes answer the client directly, past {node}, so the client does not know the answers for its "
+        "own: only pods on {node} itself can be reached through it{other}.",
+        "harness exec {node} -- nft list table ip nodeport (look for `masquerade`)",
+        RESTART,
+    ),
+    "endpoint-dead": Cause(
+        "{pod} on {home} is dead: nothing listens on {address}",
+        "Its own node is refused too when it asks the pod directly, so forwarding is right and the process is gone or "
+        "listens on another port{other}.",
+        POD,
+        "Start the pod's process again, or take the pod out of the Service; see its journal for why it ended.",
+    ),
+    "app-hangs": Cause(
+        "{pod} on {home} accepts connections but does not answer",
+        "It does so as well when asked directly: the process is stopped, overloaded or stuck, not the forwarding.",
+        "harness exec pod/{name} -- ss -ltn (a full Recv-Q: the process does not accept)",
+        "Look at the process: " + POD,
+    ),
+    "bad-answer": Cause(
+        "{pod} on {home} answers wrongly",
+        "It does so as well when asked directly, so its payload is wrong at the source or on the path to it{other}.",
+        POD,
+        "See what listens there, and whether it is the pod's own responder.",
+    ),
+    "endpoint-unreachable": Cause(
+        "{pod} on {home} is silent, even for its own node",
+        "Not even {home} reaches {address} directly: the pod's network namespace, its interface or its address is "
+        "gone, or it drops everything{other}.",
+        "harness exec {home} -- ip netns exec pod-{name} ip addr",
+        "Set the pod up again with `harness apply`.",
+    ),
+    "pod-network-down": Cause(
+        "The pod network of {node} is down",
+        "Not even {node} reaches its own pods directly.",
+        "harness exec {node} -- ip addr show cni0",
+        "`harness exec {node} -- systemctl restart nodeport-network.service`",
+    ),
+    "foreign-responder": Cause(
+        "{other} answers on the port of {pod}",
+        "Asked directly, {address} on {home} is answered by somebody who is not this pod: a stale pod of an earlier "
+        "run, or another program on its port.",
+        "harness exec pod/{name} -- ss -ltnp",
+        "Stop the other program on {home}, then start the pod again.",
+    ),
+    "misrouted": Cause(
+        "{node} sends {ports} to {other}",
+        "Asked directly, the Service's pods are themselves, so it is the rules of {node} that lead elsewhere.",
+        RULES,
+        RESTART,
+    ),
+    "endpoint-left-out": Cause(
+        "{node} leaves {pod} out",
+        "Nothing failed, but {pod} never got a connection through {node}, though asked directly it is not at fault: "
+        "the rules of {node} do not list it.",
+        RULES,
+        RESTART,
+    ),
+    "endpoint-blackholed": Cause(
+        "{node} loses what it sends to {pod}",
+        "Connections heal late: the lost SYN never left {node}, so its retransmission drew another pod. The packets to "
+        "{address} are dropped on {node} itself: by a blackhole route, a dead neighbour entry or a forward rule{other}.",
+        ROUTE + "; " + ALL_RULES,
+        "Remove that route or rule on {node}.",
+    ),
+    "route-missing": Cause(
+        "{node} has no route to the pods on {home}",
+        "{node} does not reach pods on {home} directly either, though others do{other}.",
+        ROUTE,
+        "`harness exec {node} -- systemctl reload nodeport-network.service`, or `harness apply`.",
+    ),
+    "path-broken": Cause(
+        "Other nodes do not reach the pods on {node}",
+        "Asked directly from other nodes, pods on {node} are silent too, while {node} itself reaches them: traffic "
+        "into its pod network is dropped there or on the way{other}.",
+        ALL_RULES,
+        "Allow the other nodes' addresses into the pod network of {node}; check its routes and its link.",
+    ),
+    "backend-unreachable": Cause(
+        "{node} does not reach {pod} on {home}",
+        "Asked directly from {node} the pod is not reached either, from elsewhere it is: the path between {node} and "
+        "{home} is at fault, not the rules{other}.",
+        ROUTE,
+        "Check routes, neighbours and firewalls of {node} and {home}.",
+    ),
+    "stale-rule": Cause(
+        "{node} sends traffic for {pod} to a wrong place",
+        "Asked directly from {node} the pod answers; through the nodePort of {node} alone it does not: the rule there "
+        "holds a wrong address or port for it{other}.",
+        RULES,
+        RESTART,
+    ),
+    "endpoint-weight": Cause(
+        "{node} gives {pod} {other}",
+        "Its rules list an endpoint twice or pick unevenly.",
+        RULES,
+        RESTART,
+    ),
+    "unexpected-answer": Cause(
+        "{node} answers on {ports}, though the Service has no endpoints",
+        "A stale rule or another program on {node} answers: {other}.",
+        RULES + "; harness exec {node} -- ss -ltnp",
+        "Stop the program that listens there, or apply again with `harness apply`.",
+    ),
+    "black-hole": Cause(
+        "{node} swallows connections to {ports} in place of refusing them",
+        "The Service has no endpoints, so clients should learn at once; here they wait until they give up{other}.",
+        ALL_RULES,
+        "Find the rule that drops; without endpoints a nodePort must be refused.",
+    ),
+    "packet-loss": Cause(
+        "Packets to {node} get lost",
+        "Every pod answered, yet some attempts failed or needed a second SYN: packets are lost at random on the way to "
+        "{node} or on it{other}.",
+        "harness exec {node} -- ip -s link",
+        "Look for errors and drops of its links, for a full conntrack table, and for rules with `limit`.",
+    ),
+    "node-state": Cause(
+        "{node} is not as it should be: {other}",
+        "No probe failed for it yet.",
+        STATUS,
+        "Apply again with `harness apply`.",
+    ),
+    "unexplained": Cause(
+        "{node} fails on {ports} in a way that fits no known cause",
+        "The shape of the outage is none of the known ones.",
+        ALL_RULES,
+        "See the counts in the report, and `harness collect`.",
+    ),
+}

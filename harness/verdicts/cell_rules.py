@@ -1,0 +1,140 @@
+"""Causes between one node and one pod, and what remains."""
+
+from __future__ import annotations
+
+from harness.verdicts.controls import Direct
+from harness.verdicts.expectations import Expected
+from harness.verdicts.finding import Finding, drops, lacks_route, told
+from harness.verdicts.shape import Kind, Mode, Shape, Symptom
+
+BROKEN = (Direct.REFUSED, Direct.SILENT, Direct.HANGS, Direct.BAD)
+
+
+def broken_paths(shape: Shape) -> list[Finding]:
+    """Nodes whose pods nobody else reaches, not even directly, though they do themselves."""
+    found = []
+    for node in shape.nodes:
+        pods = [endpoint for endpoint in shape.endpoints if endpoint.node == node]
+        others = [other for other in shape.nodes if other != node]
+        silent = all(shape.direct(other, pod) is Direct.SILENT for other in others for pod in pods)
+        if not pods or len(others) < 2 or not silent:
+            continue
+        keys = {pod.pod for pod in pods}
+        claimed = shape.claim([Kind.SILENT], what=keys)
+        if claimed:
+            notes = (told(shape, others[0], pods[0]), told(shape, node, pods[0]))
+            found.append(
+                Finding("path-broken", node, tuple(claimed), other=drops(shape.facts.get(node)), directs=notes)
+            )
+    return found
+
+
+def lost_routes(shape: Shape) -> list[Finding]:
+    """Pairs of nodes without a route, by what a node says of itself, or because it reaches none of several pods."""
+    found = []
+    for node in shape.nodes:
+        for home in [other for other in shape.nodes if other != node]:
+            pods = [endpoint for endpoint in shape.endpoints if endpoint.node == home]
+            if not pods:
+                continue
+            route = lacks_route(shape.facts.get(node), pods[0])
+            all_silent = len(pods) > 1 and all(shape.direct(node, pod) is Direct.SILENT for pod in pods)
+            if not route and not all_silent:
+                continue
+            keys = {pod.pod for pod in pods}
+            claimed = shape.claim([Kind.SILENT], node=node, what=keys)
+            if claimed:
+                other = f" (missing: {route})" if route else drops(shape.facts.get(node))
+                found.append(
+                    Finding("route-missing", node, tuple(claimed), pods[0], other, (told(shape, node, pods[0]),))
+                )
+    return found
+
+
+def single_cells(shape: Shape) -> list[Finding]:
+    """One pod through one node: left out, black-holed, unreachable or at a wrong address."""
+    found = []
+    by_pod = {endpoint.pod: endpoint for endpoint in shape.endpoints}
+    for node in shape.nodes:
+        for pod in dict.fromkeys(each.what for each in shape.of_kind(Kind.SILENT, node)):
+            claimed = shape.claim([Kind.SILENT], node=node, what=[pod])
+            found.append(_single(shape, node, by_pod[pod], claimed))
+    return found
+
+
+def _single(shape: Shape, node: str, endpoint: Expected, claimed: list[Symptom]) -> Finding:
+    direct = shape.direct(node, endpoint)
+    first = min(claimed, key=lambda each: each.view.itself).view
+    modes = {each.view.mode for each in claimed}
+    if Mode.LATE in modes:
+        cause = "endpoint-blackholed"
+    elif first.mode is Mode.NONE:
+        cause = "endpoint-left-out"
+    elif direct in BROKEN:
+        cause = "backend-unreachable"
+    else:
+        cause = "stale-rule"
+    notes = (told(shape, node, endpoint),) if direct is not Direct.UNKNOWN else ()
+    other = drops(shape.facts.get(node)) if cause == "endpoint-blackholed" else ""
+    return Finding(cause, node, tuple(claimed), endpoint, other, notes)
+
+
+def strangers(shape: Shape) -> list[Finding]:
+    """Others who answer through a node, and were not found on any pod's port."""
+    found = []
+    for node in shape.nodes:
+        names = sorted({each.what for each in shape.of_kind(Kind.STRANGER, node)})
+        if names:
+            claimed = shape.claim([Kind.STRANGER, Kind.SHARE, Kind.SILENT], node=node)
+            found.append(Finding("misrouted", node, tuple(claimed), other=", ".join(names)))
+    return found
+
+
+def weights(shape: Shape) -> list[Finding]:
+    """Pods with a wrong share, node by node."""
+    found = []
+    by_pod = {endpoint.pod: endpoint for endpoint in shape.endpoints}
+    for node in shape.nodes:
+        pods: dict[str, str] = {}
+        for each in shape.of_kind(Kind.SHARE, node):
+            pods.setdefault(each.what, _share(each))
+        for pod, share in pods.items():
+            claimed = shape.claim([Kind.SHARE], node=node, what=[pod])
+            found.append(Finding("endpoint-weight", node, tuple(claimed), by_pod.get(pod), share))
+    return found
+
+
+def _share(symptom: Symptom) -> str:
+    counts = symptom.view.counts
+    others = [hits for pod, hits in counts.answers.items() if pod != symptom.what]
+    mean = sum(others) / len(others) if others else 0.0
+    ratio = counts.answers.get(symptom.what, 0) / mean if mean else 0.0
+    return "double weight" if ratio > 1.0 else "half weight"
+
+
+def refusals(shape: Shape) -> list[Finding]:
+    """NodePorts without endpoints that are answered, or that swallow."""
+    found = []
+    for node in shape.nodes:
+        claimed = shape.claim([Kind.REFUSAL], node=node)
+        names = sorted({name for each in claimed for name in each.view.counts.wrong})
+        if names:
+            found.append(Finding("unexpected-answer", node, tuple(claimed), other=", ".join(names)))
+        elif claimed:
+            found.append(Finding("black-hole", node, tuple(claimed), other=drops(shape.facts.get(node))))
+    return found
+
+
+def losses(shape: Shape) -> list[Finding]:
+    """What is left: failures of pods that are all alive, and what fits nothing."""
+    found = []
+    for node in shape.nodes:
+        lost = shape.claim([Kind.LOSS], node=node)
+        if lost:
+            found.append(
+                Finding("packet-loss", node, tuple(lost), other=drops(shape.facts.get(node), ("numgen", "limit")))
+            )
+        rest = shape.claim(node=node)
+        if rest:
+            found.append(Finding("unexplained", node, tuple(rest)))
+    return found

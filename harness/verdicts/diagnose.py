@@ -1,0 +1,150 @@
+"""From the shape of an outage to its causes, after the table in the literature of outage matrices.
+
+Rows are the nodes that are asked, columns the nodes of the pods. Rules are tried from the widest cause to the
+narrowest, and each claims the symptoms that it explains, so that two faults at once give two diagnoses and
+nothing is told twice: a dead node before a dead pod, a dead pod before a dead row, a dead row before a single cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from harness.model.observation import Attempt, NodeFacts
+from harness.model.verdict import Diagnosis, Status, Verdict
+from harness.verdicts import cell_rules, node_rules, pod_rules
+from harness.verdicts.causes import CAUSES
+from harness.verdicts.checks import outcomes
+from harness.verdicts.controls import sort_directs
+from harness.verdicts.expectations import Cell
+from harness.verdicts.finding import Finding
+from harness.verdicts.nodestate import CHECK, faults_of
+from harness.verdicts.shape import Mode, Shape, View, shapes
+from harness.verdicts.tally import Tallies
+
+RULES: tuple[Callable[[Shape], list[Finding]], ...] = (
+    node_rules.nodes_down,
+    node_rules.outside_path,
+    pod_rules.pods_at_fault,
+    node_rules.forwarders_at_fault,
+    node_rules.dead_rows,
+    cell_rules.broken_paths,
+    cell_rules.lost_routes,
+    node_rules.unmasked,
+    cell_rules.strangers,
+    cell_rules.single_cells,
+    cell_rules.weights,
+    cell_rules.refusals,
+    cell_rules.losses,
+)
+"""In this order; a new cause is a new rule here and its words in ``causes``."""
+
+SWALLOWS = frozenset({"node-down", "pre-dnat-drop"})
+"""Causes that explain silence on every nodePort of a node."""
+
+SHOWN = 4
+"""Cells quoted in a diagnosis; the others are counted."""
+
+
+def diagnose(
+    cells: Sequence[Cell],
+    tallies: Tallies,
+    verdicts: Sequence[Verdict],
+    facts: Sequence[NodeFacts] = (),
+    controls: Iterable[Attempt] = (),
+    *,
+    generation: int | None = None,
+) -> tuple[Diagnosis, ...]:
+    """The most likely causes of what failed, the one that explains most first; none when nothing failed.
+
+    ``controls`` are the attempts made for ``verdicts.controls``. The same cause for several Service ports is one
+    diagnosis. Verdicts that are INCONCLUSIVE are not diagnosed: they were not seen twice.
+    """
+    found: list[Finding] = []
+    for shape in shapes(cells, tallies, verdicts, facts, sort_directs(cells, controls), generation):
+        for rule in RULES:
+            found += rule(shape)
+    found = _without_echoes(found)
+    groups: dict[tuple[str, str, str, str], list[Finding]] = {}
+    for finding in found:
+        groups.setdefault(finding.key, []).append(finding)
+    ordered = sorted(groups.values(), key=lambda group: -sum(len(finding.symptoms) for finding in group))
+    probed = [_told(group) for group in ordered]
+    return (*probed, *_of_facts(facts, tallies, verdicts, found, generation))
+
+
+def _without_echoes(found: list[Finding]) -> list[Finding]:
+    """Leave out nodePorts without endpoints that are silent on a node which swallows everything anyway."""
+    swallowing = {finding.node for finding in found if finding.cause in SWALLOWS}
+    return [finding for finding in found if not (finding.cause == "black-hole" and finding.node in swallowing)]
+
+
+def _told(group: list[Finding]) -> Diagnosis:
+    first = group[0]
+    views = list({str(symptom.view.cell): symptom.view for finding in group for symptom in finding.symptoms}.values())
+    ports = list(dict.fromkeys(f"{view.cell.nodeport} ({view.cell.service})" for view in views))
+    directs = list(dict.fromkeys(note for finding in group for note in finding.directs))
+    seen = _seen(views, first) + (f"; {'; '.join(directs)}" if directs else "")
+    return _diagnosis(first, seen, ", ".join(ports))
+
+
+def _diagnosis(finding: Finding, seen: str, ports: str) -> Diagnosis:
+    endpoint, cause = finding.endpoint, CAUSES[finding.cause]
+    places = {
+        "node": finding.node,
+        "pod": endpoint.pod if endpoint else "",
+        "name": endpoint.pod.partition("/")[2] if endpoint else "",
+        "home": endpoint.node if endpoint else finding.node,
+        "host": endpoint.address if endpoint else "",
+        "address": f"{endpoint.address}:{endpoint.port}" if endpoint else "",
+        "ports": ports,
+        "other": finding.other,
+    }
+    means, look, remedy = (part.format(**places) for part in (cause.means, cause.look, cause.remedy))
+    text = f"Seen: {seen}. {means} To see it: {look}. What to do: {remedy}"
+    pod = "" if finding.cause == "route-missing" else places["pod"]
+    return Diagnosis(finding.cause, cause.title.format(**places), text, finding.node, pod)
+
+
+def _seen(views: list[View], finding: Finding) -> str:
+    shown = "; ".join(_line(view, finding) for view in views[:SHOWN])
+    return shown + (f"; and {len(views) - SHOWN} cells more" if len(views) > SHOWN else "")
+
+
+def _line(view: View, finding: Finding) -> str:
+    counts = view.counts
+    line = f"{view.cell}: {counts.answered} of {counts.n} attempts answered"
+    if counts.bad:
+        wrong = [f"{times} by {name}" for name, times in counts.wrong.items()]
+        line += f" ({', '.join([*filter(None, [outcomes(counts)]), *wrong])})"
+    if finding.endpoint is not None and view.cell.endpoints and finding.cause != "route-missing":
+        line += f", {counts.answers.get(finding.endpoint.pod, 0)} of them by {finding.endpoint.pod}"
+    elif view.silent and not view.dead and view.mode is not Mode.NONE:
+        line += f", none of them by {', '.join(sorted(view.silent))}"
+    return line
+
+
+def _of_facts(
+    facts: Sequence[NodeFacts],
+    tallies: Tallies,
+    verdicts: Sequence[Verdict],
+    found: Sequence[Finding],
+    generation: int | None,
+) -> list[Diagnosis]:
+    """What nodes say of themselves and no diagnosis names yet, and nodes whose SSH alone is lost."""
+    named = {finding.node for finding in found} | {each.endpoint.node for each in found if each.endpoint is not None}
+    lost = dict(tallies.lost) | {node.node: node.error for node in facts if not node.reachable}
+    told = []
+    for node, why in lost.items():
+        if node not in named:
+            told.append(_diagnosis(Finding("ssh-lost", node, ()), why or "no answer", ""))
+    failed = {verdict.node for verdict in verdicts if verdict.check == CHECK and verdict.status is Status.FAIL}
+    for node_facts in facts:
+        if node_facts.node in failed - named:
+            told.append(_of_node(node_facts, generation))
+    return told
+
+
+def _of_node(facts: NodeFacts, generation: int | None) -> Diagnosis:
+    faults = faults_of(facts, generation)
+    cause = "node-state" if facts.forwarder_running else "forwarder-down"
+    return _diagnosis(Finding(cause, facts.node, (), other=faults[0]), f"{facts.node} says: {'; '.join(faults)}", "")

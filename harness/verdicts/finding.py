@@ -1,0 +1,55 @@
+"""What a rule of diagnosis found: a cause, and the symptoms that it explains."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from harness.model.observation import NodeFacts
+from harness.verdicts.expectations import Expected
+from harness.verdicts.shape import Shape, Symptom
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A cause (a key of ``causes.CAUSES``) about a node, a pod or both; ``other`` fills that place in its words.
+
+    ``directs`` says what control probes showed, in words.
+    """
+
+    cause: str
+    node: str
+    symptoms: tuple[Symptom, ...]
+    endpoint: Expected | None = None
+    other: str = ""
+    directs: tuple[str, ...] = field(default=())
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Findings with the same key, of several Service ports, are one diagnosis."""
+        return self.cause, self.node, self.endpoint.pod if self.endpoint else "", self.other
+
+
+def drops(facts: NodeFacts | None, words: tuple[str, ...] = ()) -> str:
+    """Rules of others on a node, quoted, as the end of a sentence; only those with one of the words, if any is given."""
+    if facts is None:
+        return ""
+    fitting = [rule for rule in facts.foreign_drops if not words or any(word in rule.lower() for word in words)]
+    return f" ({facts.node} has: {'; '.join(fitting)})" if fitting else ""
+
+
+def lacks_route(facts: NodeFacts | None, endpoint: Expected) -> str:
+    """The node's missing route that would lead to an endpoint, or nothing."""
+    for route in facts.missing_routes if facts is not None else ():
+        first = route.split()[0] if route.split() else ""
+        try:
+            if ipaddress.ip_address(endpoint.address) in ipaddress.ip_network(first, strict=False):
+                return route
+        except ValueError:
+            continue
+    return ""
+
+
+def told(shape: Shape, vantage: str, endpoint: Expected) -> str:
+    """What came of asking an endpoint directly, in words."""
+    return f"{endpoint.pod} asked directly from {vantage} {shape.direct(vantage, endpoint)}"

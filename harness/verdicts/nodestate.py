@@ -1,0 +1,59 @@
+"""What nodes say of themselves, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.model.observation import NodeFacts
+from harness.model.verdict import Status, Verdict
+
+CHECK = "node-state"
+
+
+def judge_nodes(facts: Sequence[NodeFacts], generation: int | None, unprobed: Mapping[str, int]) -> list[Verdict]:
+    """One verdict for each node; ``unprobed`` says how many cells could not be asked from it.
+
+    A node that SSH does not reach is an ERROR: that says nothing about its data plane.
+    """
+    return [_verdict(node, generation, unprobed.get(node.node, 0)) for node in facts]
+
+
+def faults_of(facts: NodeFacts, generation: int | None) -> list[str]:
+    """What is wrong with a node that answered, each in a few words; ``generation`` is the one it should run."""
+    faults = []
+    if not facts.forwarder_running:
+        faults.append("nodeportd does not run")
+    if facts.forwarder_error:
+        faults.append(f"nodeportd reports: {facts.forwarder_error}")
+    if generation is not None and facts.generation != generation:
+        has = "no generation at all" if facts.generation is None else f"generation {facts.generation}"
+        faults.append(f"it runs {has}, {generation} is wanted")
+    if not facts.table_present:
+        faults.append("its nftables table is gone")
+    elif not facts.masquerade_present:
+        faults.append("its table has no masquerade rule")
+    if not facts.ip_forward:
+        faults.append("net.ipv4.ip_forward is 0")
+    faults += [f"route missing: {route}" for route in facts.missing_routes]
+    faults += [f"pod not running: {pod}" for pod in facts.pods_not_running]
+    return faults
+
+
+def _verdict(facts: NodeFacts, generation: int | None, unprobed: int) -> Verdict:
+    evidence: dict[str, object] = {
+        "generation": facts.generation,
+        "wanted_generation": generation,
+        "kernel": facts.kernel,
+    }
+    evidence["foreign_drops"] = list(facts.foreign_drops)
+    if not facts.reachable:
+        told = f"not reachable over SSH: {facts.error or 'no answer'}"
+        told += f"; {unprobed} cells could not be asked from it" if unprobed else ""
+        return Verdict(CHECK, facts.node, Status.ERROR, told, node=facts.node, evidence=evidence)
+    note = f" (note: rules of others that drop: {'; '.join(facts.foreign_drops)})" if facts.foreign_drops else ""
+    faults = faults_of(facts, generation)
+    if faults:
+        return Verdict(CHECK, facts.node, Status.FAIL, "; ".join(faults) + note, node=facts.node, evidence=evidence)
+    running = "" if facts.generation is None else f" at generation {facts.generation}"
+    summary = f"nodeportd runs{running}, table, routes and pods are there{note}"
+    return Verdict(CHECK, facts.node, Status.PASS, summary, node=facts.node, evidence=evidence)

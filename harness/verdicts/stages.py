@@ -1,0 +1,224 @@
+"""How much to ask of each cell, and when to stop: the two stages, early exits and hard caps.
+
+Stage one looks until every check of a cell is settled, or one of them alarms. An alarm asks for a fresh sample
+of that cell alone, stage two; only what shows again there is a failure (see ``judge``). No cell is ever asked
+without bound: every sample size below is computed from the wanted error rates, and attempts that say nothing
+count against the limit too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.model.observation import Outcome
+from harness.model.workload import Protocol
+from harness.verdicts import sequential, stats
+from harness.verdicts.expectations import Cell, Depth
+from harness.verdicts.sequential import Decision, State
+from harness.verdicts.tally import Counts, Need, Tallies, Tally
+
+SCOUT = 20
+"""Attempts of the first round: as many as are needed to know a dead cell, so that it costs one time-out."""
+
+FLOOR = 40
+"""Answers of any cell before it is called fine: failures at a rate of 16 % show with power 0.999."""
+
+REFUSALS = 6
+"""Attempts at a nodePort that must refuse: no more than the burst after which ICMP errors are held back."""
+
+ENOUGH_FAILURES = 32
+"""Failures in stage two after which nothing more is learnt, and each may cost a time-out."""
+
+CONFIRM_LIMIT = 2000
+"""The most that is asked to see a rare failure again."""
+
+ACTIVE_REFUSALS = (Outcome.REFUSED, Outcome.UNREACHABLE)
+"""Outcomes by which a nodePort without endpoints keeps its promise: TCP RST or an ICMP error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The wanted error rates: of false alarms over a whole run, and of missing a fault that is looked for."""
+
+    false_alarm: float = 1e-6
+    miss: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The error rates of one cell: ``false_alarm`` is split evenly, half to shares, half to coverage."""
+
+    spread: float
+    coverage: float
+    confirm: float
+    beta: float
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], levels: Levels) -> Budget:
+        """What each of these cells may spend. Both stages may miss, so each may miss half as often."""
+        several = [cell for cell in cells if len(cell.endpoints) > 1]
+        spread = sum(cell.depth is Depth.SPREAD for cell in several)
+        share = levels.false_alarm / 2
+        return cls(share / max(1, spread), share / max(1, len(several)), levels.miss, levels.miss / 2)
+
+
+class Alarm(StrEnum):
+    """What a sample of a cell cries about; the gravest only."""
+
+    NONE = "none"
+    HARD = "hard"
+    COVERAGE = "coverage"
+    SPREAD = "spread"
+
+
+def shares_of(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Decision:
+    """Where the test of equal shares stands for these counts of a cell."""
+    return sequential.decide(counts.of(cell.endpoints), alpha, budget.beta)
+
+
+def unseen_pods(cell: Cell, counts: Counts) -> tuple[str, ...]:
+    """Keys of the pods that never answered."""
+    return tuple(endpoint.pod for endpoint in cell.endpoints if not counts.answers.get(endpoint.pod))
+
+
+def refuses(counts: Counts) -> bool:
+    """Whether a *set* of attempts was actively refused: ICMP errors are rate-limited, so one is enough."""
+    return counts.answered == 0 and any(counts.failures.get(outcome) for outcome in ACTIVE_REFUSALS)
+
+
+def alarm(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Alarm:
+    """What one stage's sample cries about, at ``alpha`` for the test of shares."""
+    if cell.depth is Depth.REFUSED:
+        return Alarm.NONE if counts.n == 0 or refuses(counts) else Alarm.HARD
+    if counts.bad:
+        return Alarm.HARD
+    if cell.depth is Depth.SPREAD:
+        return Alarm.SPREAD if shares_of(cell, counts, alpha, budget).state is State.SUSPECT else Alarm.NONE
+    enough = counts.n >= stats.coverage_sample(len(cell.endpoints), budget.coverage)
+    return Alarm.COVERAGE if enough and unseen_pods(cell, counts) else Alarm.NONE
+
+
+def next_round(cells: Sequence[Cell], tallies: Tallies, levels: Levels | None = None) -> tuple[Need, ...]:
+    """The attempts to make next; none when all is settled. Vantage points that were lost are asked no more.
+
+    At most one UDP cell that must refuse is asked at a time from one vantage point to one node: the kernel sends
+    an ICMP error to one peer about once a second (``icmp_ratelimit``), so they would silence each other.
+    """
+    budget = Budget.of(cells, levels or Levels())
+    wanted = [
+        need
+        for cell in cells
+        if cell.vantage not in tallies.lost
+        if (need := _need(cell, tallies.of(cell), budget)) is not None
+    ]
+    return tuple(_one_silent_peer_at_a_time(wanted))
+
+
+def _one_silent_peer_at_a_time(wanted: Iterable[Need]) -> list[Need]:
+    asked: set[tuple[str, str]] = set()
+    allowed = []
+    for need in wanted:
+        limited = need.cell.depth is Depth.REFUSED and need.cell.key.target.protocol is Protocol.UDP
+        pair = (need.cell.vantage, need.cell.node)
+        if limited and pair in asked:
+            continue
+        if limited:
+            asked.add(pair)
+        allowed.append(need)
+    return allowed
+
+
+def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
+    crying = alarm(cell, tally.first, budget.spread, budget)
+    if crying is Alarm.NONE:
+        return _ask(cell, tally.first.asked, _first_target(cell, tally.first, budget), _bound(cell, budget))
+    second = tally.second or Counts()
+    if crying is Alarm.HARD and cell.depth is not Depth.REFUSED:
+        target = _hard_target(cell, tally, budget)
+    else:
+        target = _second_target(cell, second, crying, budget)
+    bound = max(_bound(cell, budget), 2 * CONFIRM_LIMIT)
+    return _ask(cell, second.asked, second.asked + target, bound, confirming=True)
+
+
+def _ask(cell: Cell, asked: int, target: int, bound: int, *, confirming: bool = False) -> Need | None:
+    attempts = min(target, bound) - asked
+    return Need(cell, attempts, confirming) if attempts > 0 else None
+
+
+def _bound(cell: Cell, budget: Budget) -> int:
+    """The most attempts ever asked in one stage, also when many of them say nothing."""
+    return 2 * max(limit(cell, budget), FLOOR) + 100
+
+
+def limit(cell: Cell, budget: Budget) -> int:
+    """The number of answers at which a stage gives up."""
+    endpoints = len(cell.endpoints)
+    if cell.depth is Depth.REFUSED:
+        return REFUSALS
+    if cell.depth is Depth.COVERAGE or endpoints == 1:
+        return max(FLOOR, stats.coverage_sample(endpoints, budget.coverage))
+    return max(FLOOR, sequential.cap(endpoints, budget.spread, budget.beta))
+
+
+def _first_target(cell: Cell, counts: Counts, budget: Budget) -> int:
+    """How many attempts stage one should have made in all by the end of the next round."""
+    if cell.depth is Depth.REFUSED:
+        return REFUSALS if counts.n == 0 else 0
+    if counts.asked == 0:
+        return SCOUT
+    return counts.asked + _quiet_target(cell, counts, budget.spread, budget)
+
+
+def _quiet_target(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> int:
+    """How many attempts more while nothing is wrong: 0 when coverage and shares are settled."""
+    endpoints, n = len(cell.endpoints), counts.n
+    if n < FLOOR and cell.depth is Depth.COVERAGE:
+        return FLOOR - n
+    if cell.depth is Depth.COVERAGE:
+        missing = stats.coverage_sample(endpoints, budget.coverage) - n
+        return max(0, missing) if unseen_pods(cell, counts) else 0
+    decided = shares_of(cell, counts, alpha, budget).state is not State.UNDECIDED
+    if decided or n >= limit(cell, budget):
+        return max(0, FLOOR - n)
+    look = max(FLOOR, sequential.first_look(endpoints, budget.beta))
+    batch = look - n if n < look else max(FLOOR, n // 3)
+    return min(batch, limit(cell, budget) - n)
+
+
+def _second_target(cell: Cell, second: Counts, crying: Alarm, budget: Budget) -> int:
+    """How many attempts more to see a silent pod, a skew or a wrong refusal again."""
+    if cell.depth is Depth.REFUSED:
+        return REFUSALS if second.asked == 0 else 0
+    if second.bad:
+        return 0
+    if crying is Alarm.COVERAGE:
+        return max(0, limit(cell, budget) - second.n) if unseen_pods(cell, second) else 0
+    return _quiet_target(cell, second, budget.confirm, budget)
+
+
+def _hard_target(cell: Cell, tally: Tally, budget: Budget) -> int:
+    """How many attempts more after failures: enough to see them again, and to see who is silent; then stop.
+
+    When they do not come again, coverage and shares are settled on both samples together.
+    """
+    first, second = tally.first, tally.second or Counts()
+    if first.answered == 0:
+        return max(0, SCOUT - second.asked)
+    if second.bad >= ENOUGH_FAILURES:
+        return 0
+    left = _confirm_size(cell, first, budget) - second.n
+    if left > 0:
+        rate = tally.both.bad / tally.both.n
+        return min(left, max(SCOUT, math.ceil((ENOUGH_FAILURES - second.bad) / rate)))
+    return 0 if second.bad else _quiet_target(cell, tally.both, budget.spread, budget)
+
+
+def _confirm_size(cell: Cell, first: Counts, budget: Budget) -> int:
+    """So many attempts that failures at the rate seen come again, with power 1 - beta, and every live pod is seen."""
+    rarest = min(kind for kind in (first.failed + first.late, sum(first.wrong.values())) if kind)
+    again = min(CONFIRM_LIMIT, math.ceil(-math.log(budget.beta) * first.n / rarest))
+    return max(again, stats.coverage_sample(len(cell.endpoints), budget.coverage))
