@@ -17,14 +17,27 @@ from harness.model.observation import OUTSIDE, Attempt, Job, Outcome
 from harness.model.workload import Protocol
 from harness.probes.transport import LocalStreams, SshStreams, Streams
 
-CONNECT_SECONDS = 3.5
-"""Long enough to see the first and second retransmission of a SYN, at 1 s and at 2 or 3 s (tcp_syn_linear_timeouts)."""
-
-ANSWER_SECONDS = 3.5
-CONCURRENCY = 32
+SILENCE_SECONDS = 15.0
+"""A probe program says at least every second that it lives; after so long without a word it is given up."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a prober goes about its attempts: bounds in time (seconds) and number.
+
+    ``connect_seconds`` lets the first and second retransmission of a SYN be seen, at 1 s and at 2 or 3 s
+    (``tcp_syn_linear_timeouts``). ``rate`` is new attempts a second, 0 for as many as ``concurrency`` in flight allow;
+    ``seconds`` bounds one call of :meth:`Prober.run`.
+    """
+
+    concurrency: int = 32
+    rate: float = 0.0
+    connect_seconds: float = 3.5
+    answer_seconds: float = 3.5
+    seconds: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +49,22 @@ class Asked:
 
 
 class Prober:
-    """A probe program that runs at ``vantage`` until closed."""
+    """A probe program that runs at ``vantage`` until closed. ``seed`` decides the order of attempts.
 
-    def __init__(self, vantage: str, streams: Streams) -> None:
+    Raises :class:`RemoteError` when the program does not start.
+    """
+
+    def __init__(self, vantage: str, streams: Streams, *, pace: Pace | None = None, seed: int = 1) -> None:
         self.vantage = vantage
         self._streams = streams
-        self._seeds = itertools.count(1)
-        self._read()
+        self._pace = pace or Pace()
+        self._seeds = itertools.count(seed)
+        self._heard = bytearray()
+        try:
+            self._line()
+        except RemoteError:
+            streams.close()
+            raise
 
     def run(self, jobs: Sequence[Job]) -> tuple[Attempt, ...]:
         """Carry out jobs and return every attempt, in the order in which they ended.
@@ -50,12 +72,20 @@ class Prober:
         Raises :class:`RemoteError` when the program or the way to it is gone, or it could not make its attempts
         (out of source ports, say): that is a fault of the rig and says nothing about the data plane.
         """
-        self._streams.write(msgspec.json.encode(self._batch(jobs)) + b"\n")
+        try:
+            self._streams.write(msgspec.json.encode(self._batch(jobs)) + b"\n")
+        except (OSError, EOFError) as error:
+            raise self._gone(error) from error
         attempts: list[Attempt] = []
-        while isinstance(line := self._read(), list):
-            attempts.append(self._attempt(jobs[line[0]], line))
-        if line.get("errors"):
-            raise RemoteError(f"{self.vantage}: the prober could not probe: {'; '.join(line['errors'])}")
+        while isinstance(line := self._line(), list) or "alive" in line:
+            if isinstance(line, list):
+                attempts.append(self._attempt(jobs[line[0]], line))
+        if line["errors"]:
+            told = "; ".join(f"{times} times {what}" for what, times in line["errors"].items())
+            raise RemoteError(f"{self.vantage}: the prober itself failed: {told}")
+        if line["unstarted"]:
+            told = f"{line['unstarted']} attempts were not begun within {self._pace.seconds:g} s"
+            raise RemoteError(f"{self.vantage}: the prober is too slow: {told}")
         return tuple(attempts)
 
     def close(self) -> None:
@@ -65,9 +95,9 @@ class Prober:
     def _batch(self, jobs: Sequence[Job]) -> dict[str, Any]:
         return {
             "seed": next(self._seeds),
-            "concurrency": CONCURRENCY,
-            "rate": 0,
-            "seconds": 120,
+            "concurrency": self._pace.concurrency,
+            "rate": self._pace.rate,
+            "seconds": self._pace.seconds,
             "jobs": [
                 {
                     "id": number,
@@ -76,18 +106,30 @@ class Prober:
                     "protocol": str(job.target.protocol),
                     "count": job.attempts,
                     "request": "hostname" if job.target.protocol is Protocol.UDP else "/hostname",
-                    "connect_timeout": CONNECT_SECONDS,
-                    "answer_timeout": ANSWER_SECONDS,
+                    "connect_timeout": self._pace.connect_seconds,
+                    "answer_timeout": self._pace.answer_seconds,
                 }
                 for number, job in enumerate(jobs)
             ],
         }
 
-    def _read(self) -> Any:
+    def _line(self) -> Any:
+        """The next line of the program, as a value."""
         try:
-            return msgspec.json.decode(self._streams.readline())
-        except (OSError, msgspec.DecodeError) as error:
-            raise RemoteError(f"{self.vantage}: the probe program is gone: {error}") from error
+            while (end := self._heard.find(b"\n")) < 0:
+                data = self._streams.read(SILENCE_SECONDS)
+                if not data:
+                    raise self._gone(None)
+                self._heard += data
+            line = msgspec.json.decode(self._heard[:end])
+        except (OSError, EOFError, msgspec.DecodeError) as error:
+            raise self._gone(error) from error
+        del self._heard[: end + 1]
+        return line
+
+    def _gone(self, error: Exception | None) -> RemoteError:
+        why = str(error) if isinstance(error, TimeoutError) else self._streams.last_words()
+        return RemoteError(f"{self.vantage}: the probe program is gone: {why}")
 
     def _attempt(self, job: Job, line: list[Any]) -> Attempt:
         _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled = line
@@ -109,10 +151,10 @@ class Prober:
 class Probers:
     """The probers of all vantage points; ``lost`` are those that cannot be used, with the reason."""
 
-    def __init__(self, cluster: Cluster, vantages: Sequence[str]) -> None:
+    def __init__(self, cluster: Cluster, vantages: Sequence[str], *, pace: Pace | None = None, seed: int = 1) -> None:
         self.lost: dict[str, str] = {}
         self._ready: dict[str, Prober] = {}
-        opened = _at_once(lambda vantage: _open(cluster, vantage), vantages)
+        opened = _at_once(lambda vantage: _open(cluster, vantage, pace, seed), vantages)
         for vantage, prober in zip(vantages, opened, strict=True):
             if isinstance(prober, Prober):
                 self._ready[vantage] = prober
@@ -120,7 +162,7 @@ class Probers:
                 self.lost[vantage] = str(prober)
 
     def ask(self, jobs: Mapping[str, Sequence[Job]]) -> Asked:
-        """Carry out the jobs of every vantage point, all at the same time."""
+        """Carry out the jobs of every vantage point, all at the same time; ``lost`` names those that could not."""
         asked = [vantage for vantage in jobs if vantage in self._ready and jobs[vantage]]
         answers = _at_once(lambda vantage: _try(self._ready[vantage], jobs[vantage]), asked)
         attempts: list[Attempt] = []
@@ -140,19 +182,22 @@ class Probers:
 
 
 @contextmanager
-def open_probers(cluster: Cluster, vantages: Sequence[str]) -> Iterator[Probers]:
+def open_probers(
+    cluster: Cluster, vantages: Sequence[str], *, pace: Pace | None = None, seed: int = 1
+) -> Iterator[Probers]:
     """Probers at ``vantages`` (``OUTSIDE`` and names of nodes), opened at once, ended at the end."""
-    probers = Probers(cluster, vantages)
+    probers = Probers(cluster, vantages, pace=pace, seed=seed)
     try:
         yield probers
     finally:
         probers.close()
 
 
-def _open(cluster: Cluster, vantage: str) -> Prober | RigError:
+def _open(cluster: Cluster, vantage: str, pace: Pace | None, seed: int) -> Prober | RigError:
     try:
         outside = vantage == OUTSIDE
-        return Prober(vantage, LocalStreams(cluster.client_netns) if outside else SshStreams(cluster, vantage))
+        streams = LocalStreams(cluster.client_netns) if outside else SshStreams(cluster, vantage)
+        return Prober(vantage, streams, pace=pace, seed=seed)
     except RigError as error:
         return error
 
@@ -167,5 +212,5 @@ def _try(prober: Prober, jobs: Sequence[Job]) -> tuple[Attempt, ...] | RigError:
 def _at_once(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     if not items:
         return []
-    with ThreadPoolExecutor(max_workers=min(32, len(items))) as pool:
+    with ThreadPoolExecutor(max_workers=min(64, len(items))) as pool:
         return list(pool.map(call, items))

@@ -10,8 +10,10 @@ It reads batches on stdin, one JSON object a line, and ends at once when its std
 begun; times out are in seconds. It writes ``{"ready": 1, …}`` when it starts, and for every batch, once that is
 over, one array an attempt and one object that ends the batch::
 
-    [id, outcome, source port, connect µs or null, total µs or null, responder, uid, seen source, detail, stalled]
+    [id, outcome, source port, connect µs or null, total µs, responder, uid, seen source, detail, stalled]
     {"done": attempts, "unstarted": 0, "stalls": 0, "errors": {"what went wrong in the probe itself": times}}
+
+While a batch runs it says ``{"alive": attempts done}`` every second, so that a dead connection is noticed.
 
 Every attempt is a new socket with a port that the kernel chose. A TCP attempt closes first, with a reset, after
 the whole answer, so that neither side keeps a TIME_WAIT: one behind NAT makes later connects slow by 10 ms or 1 s.
@@ -42,6 +44,7 @@ MAX_TIMEOUT = 130.0
 MAX_ANSWER = 64 << 10
 MAX_ERRORS = 100
 TURN = 0.02  # longest sleep between two turns of the loop, so that a longer gap was not its own doing
+ALIVE = 1.0  # seconds between two signs of life
 STALL = 0.2  # a longer gap between two turns is one
 AT_ONCE = 8  # attempts begun in one turn, so that those that are answered do not wait for many others to begin
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -170,7 +173,7 @@ def hostname_in(body: bytes) -> str:
 class Batch:
     """One batch from its first attempt to its last: an epoll loop, bounded in attempts, sockets and time."""
 
-    def __init__(self, order: dict[str, Any], stdin: Stdin) -> None:
+    def __init__(self, order: dict[str, Any], stdin: Stdin, stdout: int) -> None:
         self.waiting = [job for job in order["jobs"] for _ in range(int(job["count"]))]
         if len(self.waiting) > MAX_ATTEMPTS:
             raise ValueError(f"{len(self.waiting)} attempts in one batch, the most is {MAX_ATTEMPTS}")
@@ -178,9 +181,11 @@ class Batch:
         self.concurrency = max(1, min(int(order["concurrency"]), MAX_CONCURRENCY))
         self.rate = float(order["rate"])
         self.stdin = stdin
+        self.stdout = stdout
         self.poll = select.epoll()
         self.now = self.began = time.monotonic()
         self.over = self.began + min(float(order["seconds"]), MAX_SECONDS)
+        self.alive = self.now + ALIVE
         self.begun = 0
         self.flying: dict[int, Attempt] = {}
         self.done: list[list[Any]] = []
@@ -191,8 +196,8 @@ class Batch:
         """Make all attempts; raises EOFError when stdin ends first."""
         self.poll.register(self.stdin.fd, select.EPOLLIN)
         try:
-            while self.flying or self.to_begin():
-                for _ in range(min(self.to_begin(), AT_ONCE)):
+            while self.flying or (self.waiting and self.going()):
+                for _ in range(min(self.due(), AT_ONCE)):
                     self.begin(self.waiting.pop())
                 events = self.poll.poll(self.sleep())
                 last, self.now = self.now, time.monotonic()
@@ -201,12 +206,19 @@ class Batch:
                 for fd, _ in events:
                     self.turn(fd)
                 self.sweep()
+                if self.now > self.alive:
+                    self.alive = self.now + ALIVE
+                    write(self.stdout, [{"alive": len(self.done)}])
         finally:
             self.poll.close()
 
-    def to_begin(self) -> int:
-        """How many attempts may begin: below the bounds, and, when there is a rate, due by now."""
-        if self.now > self.over or sum(self.errors.values()) >= MAX_ERRORS:
+    def going(self) -> bool:
+        """Whether more attempts may begin: there is time left, and the probe itself works."""
+        return self.now <= self.over and sum(self.errors.values()) < MAX_ERRORS
+
+    def due(self) -> int:
+        """How many attempts should begin now: as many as there is room for and, when there is a rate, due."""
+        if not self.going():
             return 0
         room = min(len(self.waiting), self.concurrency - len(self.flying))
         return min(room, int((self.now - self.began) * self.rate) + 1 - self.begun) if self.rate else room
@@ -390,7 +402,7 @@ def main(stdin: int, stdout: int) -> None:
     write(stdout, [{"ready": 1, "python": sys.version.split()[0], "pid": os.getpid()}])
     try:
         while True:
-            batch = Batch(json.loads(lines.line()), lines)
+            batch = Batch(json.loads(lines.line()), lines, stdout)
             batch.run()
             end = {"done": len(batch.done), "unstarted": len(batch.waiting), "stalls": batch.stalls}
             write(stdout, [*batch.done, {**end, "errors": batch.errors}])

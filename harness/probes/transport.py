@@ -1,149 +1,144 @@
 """How the probe program gets to a vantage point: a process in the client's namespace, or a channel over SSH.
 
-Either way it is a pair of streams. SSH is paramiko, in this process, configured by the lab's own ``ssh_config``;
-unknown host keys are refused.
+Either way it is a pair of streams. The program's text goes first, over its own stdin, so nothing has to be installed
+on the far side and nothing stays there.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import shlex
-import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
 import paramiko
 
-from harness.errors import RemoteError, RigError
+from harness.errors import RemoteError
 from harness.model.cluster import Cluster
+from harness.probes.ssh import Connection
 from harness.support import process
 
 PROGRAM = Path(__file__).with_name("program.py")
-_TIMEOUT = 10.0
+_CHUNK = 1 << 16
 
 
 class Streams(Protocol):
-    """A running probe program: what it is told and what it says, line by line."""
+    """A running probe program: what it is told and what it says."""
 
-    def write(self, text: bytes) -> None:
-        """Send bytes at once."""
+    def write(self, data: bytes) -> None:
+        """Send bytes; raises :class:`OSError` when the program is gone."""
 
-    def readline(self) -> bytes:
-        """The next line; empty when the program is gone."""
+    def read(self, seconds: float) -> bytes:
+        """What it said next, empty when it is gone; raises :class:`TimeoutError` after so many silent seconds."""
+
+    def last_words(self) -> str:
+        """Why it is gone: the last line that it, or what should have started it, complained with."""
 
     def close(self) -> None:
         """End the program."""
 
 
-def _bootstrap(python: str) -> list[str]:
+def bootstrap(python: str) -> list[str]:
+    """The command that reads the program from its stdin and becomes it.
+
+    Nothing may follow the program's text until it says that it is ready: Python reads ahead.
+    """
     size = PROGRAM.stat().st_size
     code = f'import sys;exec(compile(sys.stdin.buffer.read({size}),"probe","exec"),{{"__name__":"__main__"}})'
     return [python, "-SE", "-c", code]
 
 
 class LocalStreams:
-    """The program as a process of this machine, in the namespace of the outside client."""
+    """The program as a process of this machine, in the network namespace ``netns`` (``None``: in ours)."""
 
-    def __init__(self, client_netns: Path | None) -> None:
-        inside = ["nsenter", f"--net={client_netns}"] if client_netns else []
-        argv = [*inside, *_bootstrap(sys.executable)]
-        self._child = process.start(argv, stdin=process.PIPE, stdout=process.PIPE, stderr=process.DEVNULL)
-        assert self._child.stdin is not None  # noqa: S101 - asked for above
-        assert self._child.stdout is not None  # noqa: S101 - asked for above
-        self._in: IO[bytes] = self._child.stdin
-        self._out: IO[bytes] = self._child.stdout
-        self.write(PROGRAM.read_bytes())
+    def __init__(self, netns: Path | None) -> None:
+        inside = ["nsenter", f"--net={netns}"] if netns else []
+        pipe = process.PIPE
+        self._child = process.start([*inside, *bootstrap(sys.executable)], stdin=pipe, stdout=pipe, stderr=pipe)
+        self._in, self._out, self._err = (
+            _asked(pipe) for pipe in (self._child.stdin, self._child.stdout, self._child.stderr)
+        )
+        with suppress(OSError):  # a program that has ended already is noticed when it is read from
+            self.write(PROGRAM.read_bytes())
 
-    def write(self, text: bytes) -> None:
-        """Send bytes at once."""
-        self._in.write(text)
+    @property
+    def pid(self) -> int:
+        """The process id of the program."""
+        return self._child.pid
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; raises :class:`OSError` when the program is gone."""
+        self._in.write(data)
         self._in.flush()
 
-    def readline(self) -> bytes:
-        """The next line; empty when the program is gone."""
-        return self._out.readline()
+    def read(self, seconds: float) -> bytes:
+        """What it said next, empty when it is gone; raises :class:`TimeoutError` after so many silent seconds."""
+        if not select.select([self._out], [], [], seconds)[0]:
+            raise TimeoutError(f"it was silent for {seconds:g} s")
+        return os.read(self._out.fileno(), _CHUNK)
+
+    def last_words(self) -> str:
+        """The last line of its stderr; ends the program."""
+        process.end_group(self._child)
+        return _last_line(self._err.read(_CHUNK))
 
     def close(self) -> None:
         """End the program and everything it started."""
-        with suppress(OSError):
-            self._in.close()
         process.end_group(self._child)
-        self._out.close()
+        for stream in (self._in, self._out, self._err):
+            with suppress(OSError):
+                stream.close()
 
 
 class SshStreams:
-    """The program on a node, by one SSH channel."""
-
-    def __init__(self, cluster: Cluster, node: str) -> None:
-        self._client = connect(cluster.ssh_config, node)
-        try:
-            self._in, self._out, self._err = self._client.exec_command(shlex.join(_bootstrap("/usr/bin/python3")))
-            self._in.channel.settimeout(330.0)
-            self.write(PROGRAM.read_bytes())
-        except (OSError, paramiko.SSHException) as error:
-            self._client.close()
-            raise RemoteError(f"{node}: the probe program does not start: {error}") from error
-
-    def write(self, text: bytes) -> None:
-        """Send bytes at once."""
-        self._in.write(text)
-        self._in.flush()
-
-    def readline(self) -> bytes:
-        """The next line; empty when the program or the connection is gone."""
-        return str(self._out.readline()).encode()
-
-    def close(self) -> None:
-        """End the program by ending its input, and the connection."""
-        self._client.close()
-
-
-def connect(ssh_config: Path, node: str) -> paramiko.SSHClient:
-    """A connection to a node as OpenSSH would make it with this configuration.
+    """The program on a node, by one SSH channel; ``inside`` are words to run it by (``ip netns exec pod-1`` …).
 
     Raises :class:`RemoteError` that names the node.
     """
-    options = paramiko.SSHConfig.from_path(str(ssh_config)).lookup(node)
-    client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    try:
-        client.load_host_keys(options.get("userknownhostsfile", str(Path("~/.ssh/known_hosts").expanduser())))
-        client.connect(
-            options["hostname"],
-            port=int(options.get("port", 22)),
-            username=options.get("user"),
-            key_filename=options.get("identityfile"),
-            sock=_proxied(options),
-            timeout=_TIMEOUT,
-            banner_timeout=_TIMEOUT,
-            auth_timeout=_TIMEOUT,
-            channel_timeout=_TIMEOUT,
-            allow_agent=options.get("identitiesonly") != "yes",
-            look_for_keys=options.get("identitiesonly") != "yes",
-        )
-    except (OSError, EOFError, paramiko.SSHException, RigError) as error:
-        client.close()
-        raise RemoteError(f"{node}: SSH does not answer: {error}", hint="`harness up` heals nodes of ours") from error
-    return client
 
-
-def _proxied(options: paramiko.SSHConfigDict) -> socket.socket | paramiko.ProxyCommand | None:
-    """What a ``ProxyCommand`` leads to; with ``ProxyUseFdpass`` the connected socket that it hands over."""
-    command = options.get("proxycommand")
-    if not command:
-        return None
-    if options.get("proxyusefdpass") != "yes":
-        return paramiko.ProxyCommand(command)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with ours, theirs:
-        child = process.start(shlex.split(command), stdout=theirs.fileno())
-        theirs.close()
+    def __init__(self, cluster: Cluster, node: str, inside: Sequence[str] = ()) -> None:
+        self._connection = Connection(cluster.ssh_config, node)
         try:
-            ours.settimeout(_TIMEOUT)
-            _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
-        finally:
-            process.end_group(child)
-    if not descriptors:
-        raise RigError("the ProxyCommand handed over no connection")
-    return socket.socket(fileno=descriptors[0])
+            self._channel = self._connection.channel()
+            self._channel.exec_command(shlex.join([*inside, *bootstrap("/usr/bin/python3")]))
+            self.write(PROGRAM.read_bytes())
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self._connection.close()
+            raise RemoteError(f"{node}: the probe program does not start: {error}") from error
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; raises :class:`OSError` when the program is gone."""
+        self._channel.sendall(data)
+
+    def read(self, seconds: float) -> bytes:
+        """What it said next, empty when it is gone; raises :class:`TimeoutError` after so many silent seconds."""
+        self._channel.settimeout(seconds)
+        try:
+            return self._channel.recv(_CHUNK)
+        except TimeoutError:
+            raise TimeoutError(f"it was silent for {seconds:g} s") from None
+
+    def last_words(self) -> str:
+        """The last line of its stderr, as far as that has come."""
+        said = b""
+        while self._channel.recv_stderr_ready() and len(said) < _CHUNK:
+            said += self._channel.recv_stderr(_CHUNK)
+        return _last_line(said)
+
+    def close(self) -> None:
+        """End the program by ending its input, and the connection."""
+        self._connection.close()
+
+
+def _asked(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None  # noqa: S101 - asked for when the program was started
+    return pipe
+
+
+def _last_line(said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it ended without a word"
