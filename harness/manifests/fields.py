@@ -1,4 +1,4 @@
-"""The fields that Kubernetes knows (1.37), by type: what is not among them is a fault, with the nearest name as a hint."""
+"""The fields that Kubernetes knows (1.37), by type: what is not among them is a fault."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def read_replica_set(kind: str, top: Reader, meta: Meta) -> ReplicaSet | None:
     if spec is None:
         return None
     known = fields.DEPLOYMENT_SPEC if kind == "Deployment" else fields.REPLICA_SET_SPEC
-    spec.only(known, {name: "spec.template.spec" for name in fields.POD_SPEC})
+    spec.only(known, dict.fromkeys(fields.POD_SPEC, "spec.template.spec"))
     selector = _selector(spec)
     labels, template = _template(spec)
     if selector is None or template is None:

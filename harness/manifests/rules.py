@@ -40,6 +40,6 @@ def _node_ports(services: tuple[Service, ...]) -> Iterator[Fault]:
                     service.source.file,
                     service.source.line,
                     f"spec.ports[{number}].nodePort",
-                    f"{port.node_port}: provided port is already allocated, by Service {holder.namespace}/{holder.name}",
+                    f"{port.node_port}: provided port is already allocated, by {holder.namespace}/{holder.name}",
                     f"at {holder.source}",
                 )

@@ -30,7 +30,7 @@ def read_service(top: Reader, meta: Meta) -> Service | None:
     spec = top.mapping("spec", required=True)
     if spec is None:
         return None
-    elsewhere = {name: "ports[]" for name in ("port", "nodePort", "targetPort", "protocol")}
+    elsewhere = dict.fromkeys(("port", "nodePort", "targetPort", "protocol"), "ports[]")
     spec.only(fields.SERVICE_SPEC, elsewhere | {"matchLabels": "a Deployment; a Service's selector is a plain map"})
     kind = _type(spec)
     _not_yet(spec)
