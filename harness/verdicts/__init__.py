@@ -18,6 +18,7 @@ from harness.verdicts.controls import controls
 from harness.verdicts.diagnose import diagnose
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, expectations
 from harness.verdicts.judge import judge
+from harness.verdicts.planstate import judge_plan
 from harness.verdicts.stages import Levels, next_round
 from harness.verdicts.tally import Counts, Need, Tallies, Tally, add, shares
 
@@ -36,6 +37,7 @@ __all__ = [
     "diagnose",
     "expectations",
     "judge",
+    "judge_plan",
     "next_round",
     "shares",
 ]

@@ -13,7 +13,6 @@ RULES = "harness exec {node} -- nft list table ip nodeport"
 STATUS = "harness exec {node} -- cat /run/nodeport/status.json"
 ALL_RULES = "harness exec {node} -- nft list ruleset"
 ROUTE = "harness exec {node} -- ip route get {host}"
-DIRECT = "harness exec {node} -- python3 -c \"import urllib.request as u; print(u.urlopen('http://{address}/hostname', timeout=3).read())\""
 POD = "harness exec {home} -- systemctl status nodeport-pod@{name}.service"
 RESTART = (
     "Restart it with `harness exec {node} -- systemctl restart nodeportd.service`, or apply again with `harness apply`."
@@ -156,8 +155,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "endpoint-blackholed": Cause(
         "{node} loses what it sends to {pod}",
-        "Connections heal late: the lost SYN never left {node}, so its retransmission drew another pod. The packets to "
-        "{address} are dropped on {node} itself: by a blackhole route, a dead neighbour entry or a forward rule{other}.",
+        "Connections heal late: the lost SYN never left {node}, so its retransmission drew another pod. Packets to "
+        "{address} are dropped on {node} itself: by a blackhole route, a dead neighbour or a forward rule{other}.",
         ROUTE + "; " + ALL_RULES,
         "Remove that route or rule on {node}.",
     ),

@@ -131,9 +131,7 @@ def losses(shape: Shape) -> list[Finding]:
     for node in shape.nodes:
         lost = shape.claim([Kind.LOSS], node=node)
         if lost:
-            found.append(
-                Finding("packet-loss", node, tuple(lost), other=drops(shape.facts.get(node), ("numgen", "limit")))
-            )
+            found.append(Finding("packet-loss", node, tuple(lost), other=drops(shape.facts.get(node))))
         rest = shape.claim(node=node)
         if rest:
             found.append(Finding("unexplained", node, tuple(rest)))

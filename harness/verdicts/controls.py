@@ -11,7 +11,7 @@ from harness.verdicts.stages import Alarm, Budget, Levels, alarm, unseen_pods
 from harness.verdicts.tally import Counts, Tallies, count
 
 ATTEMPTS = 4
-"""Attempts of one control: enough to tell *answers* from *refuses* and from *silent*, which are not a matter of luck."""
+"""Attempts of one control: whether a pod answers, refuses or is silent is not a matter of luck."""
 
 MANY = 20
 """With more pods than this only the silent ones are asked directly, and one other pod of each node."""

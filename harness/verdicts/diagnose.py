@@ -133,15 +133,13 @@ def _of_facts(
     """What nodes say of themselves and no diagnosis names yet, and nodes whose SSH alone is lost."""
     named = {finding.node for finding in found} | {each.endpoint.node for each in found if each.endpoint is not None}
     lost = dict(tallies.lost) | {node.node: node.error for node in facts if not node.reachable}
-    told = []
-    for node, why in lost.items():
-        if node not in named:
-            told.append(_diagnosis(Finding("ssh-lost", node, ()), why or "no answer", ""))
     failed = {verdict.node for verdict in verdicts if verdict.check == CHECK and verdict.status is Status.FAIL}
-    for node_facts in facts:
-        if node_facts.node in failed - named:
-            told.append(_of_node(node_facts, generation))
-    return told
+    gone = [
+        _diagnosis(Finding("ssh-lost", node, ()), why or "no answer", "")
+        for node, why in lost.items()
+        if node not in named
+    ]
+    return gone + [_of_node(each, generation) for each in facts if each.node in failed - named]
 
 
 def _of_node(facts: NodeFacts, generation: int | None) -> Diagnosis:

@@ -31,7 +31,7 @@ class Finding:
 
 
 def drops(facts: NodeFacts | None, words: tuple[str, ...] = ()) -> str:
-    """Rules of others on a node, quoted, as the end of a sentence; only those with one of the words, if any is given."""
+    """Rules of others on a node that drop, quoted, as the end of a sentence; those with one of the words, if any."""
     if facts is None:
         return ""
     fitting = [rule for rule in facts.foreign_drops if not words or any(word in rule.lower() for word in words)]

@@ -44,8 +44,8 @@ def _verdict(facts: NodeFacts, generation: int | None, unprobed: int) -> Verdict
         "generation": facts.generation,
         "wanted_generation": generation,
         "kernel": facts.kernel,
+        "foreign_drops": list(facts.foreign_drops),
     }
-    evidence["foreign_drops"] = list(facts.foreign_drops)
     if not facts.reachable:
         told = f"not reachable over SSH: {facts.error or 'no answer'}"
         told += f"; {unprobed} cells could not be asked from it" if unprobed else ""
