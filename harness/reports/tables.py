@@ -1,0 +1,96 @@
+"""Lists for people, in kubectl's manner: upper-case headings, three spaces between columns, no borders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.model.plan import Plan, PlannedPod, PlannedPort, PlannedService
+
+SHOWN_ENDPOINTS = 3
+"""As ``kubectl get endpoints`` shows them."""
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Aligned columns; an empty cell is shown as ``<none>``."""
+    lines = [list(headings), *([cell or "<none>" for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def age(seconds: float) -> str:
+    """A duration as kubectl shows it: ``45s``, ``5m12s``, ``3h4m``, ``2d5h``."""
+    whole = max(0, int(seconds))
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if whole < 120:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{minutes}m{whole % 60}s" if whole % 60 and minutes < 10 else f"{minutes}m"
+    if days == 0:
+        return f"{hours}h{minutes}m" if minutes and hours < 8 else f"{hours}h"
+    return f"{days}d{hours}h" if hours and days < 8 else f"{days}d"
+
+
+def ports(service: PlannedService) -> str:
+    """``80:30080/TCP,53:30053/UDP``, kubectl's PORT(S)."""
+    return ",".join(
+        f"{port.port}:{port.node_port}/{port.protocol}" if port.node_port else f"{port.port}/{port.protocol}"
+        for port in service.ports
+    )
+
+
+def selector(service: PlannedService) -> str:
+    """``app=web,tier=front``."""
+    return ",".join(f"{key}={value}" for key, value in sorted(service.selector.items()))
+
+
+def endpoints(service: PlannedService) -> str:
+    """``10.244.0.2:80,10.244.1.2:80 + 4 more...``."""
+    known = [f"{endpoint.address}:{endpoint.port}" for port in service.ports for endpoint in port.endpoints]
+    more = len(known) - SHOWN_ENDPOINTS
+    return ",".join(known[:SHOWN_ENDPOINTS]) + (f" + {more} more..." if more > 0 else "")
+
+
+def plan_table(plan: Plan) -> str:
+    """A whole plan for a person: nodes with their pods, Services with their nodePorts and endpoints, notes."""
+    parts = [f"Plan: generation {plan.generation}, {len(plan.pods)} pods on {len(plan.nodes)} nodes", _nodes(plan)]
+    parts += [_service(plan, service) for service in plan.services]
+    parts += [f"Note: {note.subject}: {note.text}" for note in plan.notes]
+    return "\n\n".join(parts)
+
+
+def _nodes(plan: Plan) -> str:
+    rows = []
+    for node in plan.nodes:
+        pods = [pod for pod in plan.pods if pod.node == node.name]
+        for number, pod in enumerate(pods or [None]):
+            name, address = (node.name, node.address) if number == 0 else (" ", " ")
+            rows.append((name, address, *_pod(pod)))
+    return table(("NODE", "ADDRESS", "POD", "POD ADDRESS", "LISTENS", "IMAGES (NOT RUN)"), rows)
+
+
+def _pod(pod: PlannedPod | None) -> tuple[str, str, str, str]:
+    if pod is None:
+        return "", "", "", ""
+    listens = ",".join(f"{listen.port}/{listen.protocol}" for listen in pod.listens)
+    return pod.key, pod.address, listens, ",".join(pod.images)
+
+
+def _service(plan: Plan, service: PlannedService) -> str:
+    lines = [f"Service {service.key}  {service.type}  {ports(service)}  selector {selector(service) or '<none>'}"]
+    lines += [f"  {line}" for port in service.ports for line in _port(plan, port)]
+    if service.explanation:
+        lines.append(f"  ! {service.explanation}")
+    return "\n".join(lines)
+
+
+def _port(plan: Plan, port: PlannedPort) -> Iterable[str]:
+    shown = [f"{endpoint.address}:{endpoint.port} ({endpoint.node})" for endpoint in port.endpoints]
+    if port.node_port is not None:
+        at = " ".join(f"{node.address}:{port.node_port}" for node in plan.nodes[:SHOWN_ENDPOINTS])
+        more = len(plan.nodes) - SHOWN_ENDPOINTS
+        yield f"{port.port}/{port.protocol} answers at {at}" + (f" and {more} nodes more" if more > 0 else "")
+    more = len(shown) - 2 * SHOWN_ENDPOINTS
+    known = ", ".join(shown[: 2 * SHOWN_ENDPOINTS]) + (f" and {more} more" if more > 0 else "")
+    yield f"  endpoints: {known or 'none: refused'}"

@@ -1,0 +1,214 @@
+"""The report that a person reads: who answered where, what was judged, and what is wrong with the likely cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from io import StringIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.model.observation import OUTSIDE
+from harness.model.run import Run, Share
+from harness.model.verdict import Diagnosis, Status, Verdict
+
+_SIGNS = {
+    Status.PASS: ("✓", "green"),
+    Status.SKIP: ("–", "dim"),
+    Status.INCONCLUSIVE: ("?", "yellow"),
+    Status.FAIL: ("✗", "bold red"),
+    Status.ERROR: ("!", "bold magenta"),
+}
+_WIDE = 12
+"""More pods or nodes than this are folded."""
+
+_SHOWN_PROBLEMS = 12
+_PLACE_FOR_COLUMNS = 24
+
+
+def render(run: Run, *, width: int = 100, colour: bool = False) -> str:
+    """The report as text for a terminal of so many columns, ending with a newline."""
+    out = StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=colour, color_system="standard" if colour else None, highlight=False
+    )
+    for promise in dict.fromkeys((share.service, share.port, share.protocol) for share in run.shares):
+        shares = [share for share in run.shares if (share.service, share.port, share.protocol) == promise]
+        _service(console, run, shares)
+    _verdicts(console, run)
+    for diagnosis in run.diagnoses:
+        _diagnosis(console, diagnosis)
+    _ending(console, run)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def sign(status: Status) -> Text:
+    """The sign and colour of a status."""
+    return Text(*_SIGNS[status])
+
+
+def _service(console: Console, run: Run, shares: Sequence[Share]) -> None:
+    first = shares[0]
+    console.print(Text.assemble((f"{first.service}", "bold"), f"  nodePort {first.port}/{first.protocol}"))
+    pods = _pods(run, shares)
+    if pods:
+        outside = [share for share in shares if share.vantage == OUTSIDE]
+        wide = len(pods) > _WIDE or _needed(pods) > console.width
+        console.print(_folded(outside, pods) if wide else _matrix(run, outside, pods))
+    others = [share for share in shares if share.vantage != OUTSIDE]
+    if others:
+        console.print(Padding(_from_nodes(others, refused=not pods), (0, 0, 1, 2)))
+
+
+def _pods(run: Run, shares: Sequence[Share]) -> list[str]:
+    """The pods that should answer, by node and name, and then whoever else did."""
+    planned = {pod.key: (pod.node, pod.key) for pod in (run.plan.pods if run.plan else ())}
+    wanted = {
+        endpoint.pod
+        for service in (run.plan.services if run.plan else ())
+        if service.key == shares[0].service
+        for port in service.ports
+        if port.node_port == shares[0].port and str(port.protocol) == shares[0].protocol
+        for endpoint in port.endpoints
+    }
+    strangers = {name for share in shares for name in share.counts} - wanted
+    return [*sorted(wanted, key=lambda key: planned.get(key, ("", key))), *sorted(strangers)]
+
+
+def _needed(pods: Sequence[str]) -> int:
+    return _PLACE_FOR_COLUMNS + sum(len(short(pod)) + 3 for pod in pods)
+
+
+def short(pod: str) -> str:
+    """A pod's name without its namespace, cut in the middle when long: its end tells it from its siblings."""
+    name = pod.rpartition("/")[2]
+    return name if len(name) <= 26 else f"{name[:11]}…{name[-14:]}"
+
+
+def _matrix(run: Run, shares: Sequence[Share], pods: Sequence[str]) -> Table:
+    home = {pod.key: pod.node for pod in (run.plan.pods if run.plan else ())}
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("from outside to")
+    for pod in pods:
+        table.add_column(f"{short(pod)}\non {home[pod]}" if pod in home else f"{short(pod)}\nNOT OURS", justify="right")
+    table.add_column("failed", justify="right")
+    fair = 1 / max(1, sum(pod in home for pod in pods))
+    for share in shares:
+        total = sum(share.counts.values())
+        cells = [_cell(share.counts.get(pod, 0), total, fair, expected=pod in home) for pod in pods]
+        table.add_row(_place(share), *cells, _failed(share))
+    return table
+
+
+def _place(share: Share) -> str:
+    return share.node
+
+
+def _cell(count: int, total: int, fair: float, *, expected: bool) -> Text:
+    text = f"{count} {100 * count / total:4.0f} %" if total else "0   – %"
+    if not expected:
+        return Text(f"✗ {text}" if count else "0", "bold red" if count else "dim")
+    if count == 0:
+        return Text("✗ never", "bold red")
+    suspicious = total >= 100 and not 0.6 * fair <= count / total <= 1.5 * fair
+    return Text(f"~ {text}" if suspicious else text, "yellow" if suspicious else "")
+
+
+def _failed(share: Share) -> Text:
+    parts = [f"{number} {name}" for name, number in sorted(share.failures.items())]
+    parts += [f"{share.late} late"] if share.late else []
+    return Text(f"✗ {', '.join(parts)}", "bold red") if parts else Text("0", "dim")
+
+
+def _folded(shares: Sequence[Share], pods: Sequence[str]) -> Table:
+    """Too many pods for a column each: the least, middle and greatest share of each node."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading in ("from outside to", "probes", "pods seen", "least", "median", "most", "failed"):
+        table.add_column(heading, justify="left" if heading == "from outside to" else "right")
+    for share in shares:
+        total = sum(share.counts.values()) or 1
+        parts = sorted(100 * share.counts.get(pod, 0) / total for pod in pods)
+        seen = sum(bool(share.counts.get(pod)) for pod in pods)
+        style = "bold red" if seen < len(pods) else ""
+        shown = [f"{value:.1f} %" for value in (parts[0], parts[len(parts) // 2], parts[-1])]
+        table.add_row(share.node, str(share.attempts), Text(f"{seen} of {len(pods)}", style), *shown, _failed(share))
+    return table
+
+
+def _from_nodes(shares: Sequence[Share], *, refused: bool) -> Text | Table:
+    """Node to node: a sign for each pair, or one line when all is well."""
+    bad = [share for share in shares if (share.failures or share.late) and not refused]
+    nodes = list(dict.fromkeys(share.node for share in shares))
+    attempts = sum(share.attempts for share in shares)
+    if refused:
+        return Text(f"no endpoints: {attempts} attempts from {len(nodes)} nodes; see check `refused`", "dim")
+    if not bad or len(nodes) > _WIDE:
+        text = f"node → node: {attempts} probes over {len(shares)} pairs, {len(bad)} pairs with failures"
+        return Text(text, "bold red" if bad else "dim")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("from node, to")
+    for node in nodes:
+        table.add_column(node, justify="right")
+    by_pair = {(share.vantage, share.node): share for share in shares}
+    for vantage in dict.fromkeys(share.vantage for share in shares):
+        table.add_row(vantage, *(_pair(by_pair.get((vantage, node))) for node in nodes))
+    return table
+
+
+def _pair(share: Share | None) -> Text:
+    if share is None:
+        return Text("–", "dim")
+    lost = sum(share.failures.values()) + share.late
+    return Text(f"✗ {lost}/{share.attempts}", "bold red") if lost else Text("✓", "green")
+
+
+def _verdicts(console: Console, run: Run) -> None:
+    for name, counted in _by_check(run.verdicts).items():
+        worst = max(counted, key=list(Status).index)
+        numbers = ", ".join(f"{number} {status}" for status, number in counted.items())
+        console.print(Text.assemble(sign(worst), f" {name:<12} ", (numbers, "dim" if worst is Status.PASS else "")))
+    console.print()
+    problems = [verdict for verdict in run.verdicts if verdict.status not in (Status.PASS, Status.SKIP)]
+    for verdict in problems[:_SHOWN_PROBLEMS]:
+        console.print(Text.assemble(sign(verdict.status), f" {verdict.check}: {verdict.subject}"))
+        console.print(Padding(Text(verdict.summary), (0, 0, 0, 4)))
+    if len(problems) > _SHOWN_PROBLEMS:
+        console.print(f"  … and {len(problems) - _SHOWN_PROBLEMS} more; all are in report.json")
+    for verdict in (verdict for verdict in run.verdicts if verdict.status is Status.SKIP):
+        console.print(Text(f"– {verdict.check}: {verdict.subject}: {verdict.summary}", "dim"))
+    if problems:
+        console.print()
+
+
+def _by_check(verdicts: Sequence[Verdict]) -> dict[str, Counter[Status]]:
+    counted: dict[str, Counter[Status]] = {}
+    for verdict in verdicts:
+        counted.setdefault(verdict.check, Counter())[verdict.status] += 1
+    return counted
+
+
+def _diagnosis(console: Console, diagnosis: Diagnosis) -> None:
+    console.print(Text.assemble(("▸ ", "bold red"), (diagnosis.title, "bold")))
+    console.print(Padding(Text(diagnosis.text), (0, 0, 1, 2)))
+
+
+def _ending(console: Console, run: Run) -> None:
+    for phase in run.phases:
+        if phase.error:
+            console.print(Text.assemble(("! ", "bold magenta"), f"{phase.name} broke: {phase.error}"))
+    text, style = _SIGNS[run.status]
+    numbers = " · ".join(_numbers(run))
+    console.print(Text.assemble((f"{text} {run.status}", style), f"  {numbers}"))
+    console.print(Text(f"  report: {run.id}/report.html (exit code {run.status.exit_code})", "dim"), soft_wrap=True)
+
+
+def _numbers(run: Run) -> Iterator[str]:
+    yield f"{sum(share.attempts for share in run.shares)} probes"
+    yield f"{len(run.verdicts)} verdicts"
+    yield f"{run.seconds:.1f} s"
+    if run.facts:
+        yield f"{len(run.facts)} nodes"
