@@ -45,6 +45,9 @@ class Driver(Protocol):
     def doctor(self) -> Sequence[Check]:
         """What this driver needs of this machine, and whether it is there. Changes nothing."""
 
+    def planned(self, wish: Wish) -> Cluster:
+        """The nodes that ``up`` would make, with the addresses they would have. Changes nothing."""
+
     def status(self) -> Cluster | None:
         """The lab as it runs now, or ``None`` when it does not run (or only in part)."""
 

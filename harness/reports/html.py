@@ -97,7 +97,7 @@ def _service(run: Run, shares: Sequence[Share]) -> Iterator[str]:
 
 def _cell(count: int, total: int, pods: int, *, expected: bool) -> str:
     if not expected or count == 0:
-        return f'<td class="bad">✗ {count if count else "never"}{"" if expected else " (not ours)"}</td>'
+        return f'<td class="bad">✗ {count or "never"}{"" if expected else " (not ours)"}</td>'
     share = count / total
     shade = min(0.55, share * pods * 0.18)
     bar = _bar(share, 1 / pods)
@@ -129,10 +129,12 @@ def _times(share: Share) -> str:
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
     if not verdicts:
         return
-    yield '<h2>Verdicts</h2><div class="scroll"><table class="left"><tr><th></th><th>check</th><th>of</th><th>seen</th></tr>'
+    yield '<h2>Verdicts</h2><div class="scroll"><table class="left">'
+    yield "<tr><th></th><th>check</th><th>of</th><th>seen</th></tr>"
     order = list(Status)
     for verdict in sorted(verdicts, key=lambda verdict: -order.index(verdict.status)):
-        yield f'<tr><td class="{verdict.status}">{_SIGNS[verdict.status]} {verdict.status}</td><td>{escape(verdict.check)}</td>'
+        sign = f"{_SIGNS[verdict.status]} {verdict.status}"
+        yield f'<tr><td class="{verdict.status}">{sign}</td><td>{escape(verdict.check)}</td>'
         yield f"<td>{escape(verdict.subject)}</td><td>{escape(verdict.summary)}</td></tr>"
     yield "</table></div>"
 

@@ -23,6 +23,12 @@ def up(lab: Lab, wish: Wish | None, listener: Listener) -> Cluster:
     return lab.driver.up(wish or DEFAULT, lambda text: listener(Step(text)))
 
 
+def planned_for(lab: Lab, count: int | None) -> Cluster:
+    """The nodes to plan for: those that run, or (none run, or another number is asked for) those ``up`` would make."""
+    found = lab.driver.status() if count is None else None
+    return found or lab.driver.planned(Wish(count or DEFAULT.count))
+
+
 def down(lab: Lab, listener: Listener) -> None:
     """Remove the nodes and what was planned for them; reports of earlier runs stay."""
     lab.driver.down(lambda text: listener(Step(text)))

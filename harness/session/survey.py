@@ -30,9 +30,7 @@ class Survey:
 
     def onto(self, run: Run) -> Run:
         """The run with what this survey found."""
-        return replace(
-            run, shares=self.shares, facts=self.facts, verdicts=self.verdicts, diagnoses=self.diagnoses
-        )
+        return replace(run, shares=self.shares, facts=self.facts, verdicts=self.verdicts, diagnoses=self.diagnoses)
 
 
 def survey(cluster: Cluster, plan: Plan, listener: Listener) -> Survey:
@@ -49,10 +47,10 @@ def survey(cluster: Cluster, plan: Plan, listener: Listener) -> Survey:
         diagnoses: tuple[Diagnosis, ...] = ()
         if any(verdict.status in (Status.FAIL, Status.ERROR, Status.INCONCLUSIVE) for verdict in judged):
             listener(Step("looking for the cause"))
-            jobs = verdicts.controls(plan, cells, tallies)
+            jobs = verdicts.controls(cells, tallies)
             controls = probers.ask(_by_vantage(jobs)).attempts
             attempts += controls
-            diagnoses = verdicts.diagnose(plan, cells, tallies, facts, controls)
+            diagnoses = verdicts.diagnose(cells, tallies, judged, facts, controls, generation=plan.generation)
     return Survey(tuple(attempts), verdicts.shares(cells, tallies), facts, found, diagnoses)
 
 
