@@ -1,45 +1,61 @@
-"""The lab's network: one bridge in a namespace of its own, one veth to each node. Nothing touches the host's own."""
+"""The lab's network: one bridge in a namespace of its own, one port for each node. Nothing touches the host's own.
+
+The port of a node, and the node's namespace, are made by its supervisor at every boot (``supervise.sh``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 
 from harness.drivers.nspawn.names import GATEWAY, NETNS, Names
 from harness.errors import DriverError, RigError
-from harness.model.cluster import Node
 from harness.support import process
 
+_BRIDGE = (
+    "link set lo up",
+    "link add br0 type bridge",
+    f"address add {GATEWAY}/24 dev br0",
+    "link set br0 up",  # last: a bridge that is up is whole
+)
 
-def make(names: Names, nodes: Iterable[Node]) -> None:
-    """The fabric and the namespaces of ``nodes``, each made anew when it is not there.
+
+def port(node: str) -> str:
+    """The fabric's end of a node's cable."""
+    return f"v-{node}"
+
+
+def ports(names: Names) -> set[str] | None:
+    """The ports that are plugged in, ``None`` when there is no whole fabric."""
+    if not (NETNS / names.fabric).exists():
+        return None
+    done = process.run(["ip", "-n", names.fabric, "-json", "link", "show"])
+    links = json.loads(done.out or "[]") if done.ok else []
+    if not any(link["ifname"] == "br0" and "UP" in link["flags"] for link in links):
+        return None
+    return {link["ifname"] for link in links if link.get("master") == "br0"}
+
+
+def make(names: Names) -> None:
+    """Make the fabric; what was left of one that is not whole goes first.
 
     Raises :class:`DriverError`.
     """
+    remove(names.fabric)
     try:
-        if not (NETNS / names.fabric).exists():
-            _batch([f"netns add {names.fabric}"])
-            _batch(["link set lo up", "link add br0 type bridge", "link set br0 up", f"addr add {GATEWAY}/24 dev br0"],
-                   names.fabric)  # fmt: skip
-        for node in nodes:
-            if not (NETNS / names.machine(node.name)).exists():
-                _attach(names, node)
+        process.check(["ip", "netns", "add", names.fabric], what="making the lab's network")
+        process.check(["ip", "-n", names.fabric, "-batch", "-"], stdin="\n".join(_BRIDGE) + "\n",
+                      what="making the lab's network")  # fmt: skip
     except RigError as error:
-        raise DriverError(str(error), hint="`harness down` removes what is left of an earlier network") from error
+        raise DriverError(str(error), hint="`harness doctor` looks at what it needs") from error
 
 
-def _attach(names: Names, node: Node) -> None:
-    machine = names.machine(node.name)
-    _batch([f"netns add {machine}"])
-    _batch([f"link add v-{node.name} type veth peer name eth0 netns {machine}",
-            f"link set v-{node.name} master br0 up"], names.fabric)  # fmt: skip
-    _batch(["link set lo up", f"addr add {node.address}/24 dev eth0", "link set eth0 up"], machine)
+def unplug(names: Names, node: str) -> None:
+    """Remove a node's port at once: the kernel would do it in its own time after the namespace is gone."""
+    if (NETNS / names.fabric).exists():
+        process.run(["ip", "-n", names.fabric, "link", "delete", port(node)])
 
 
 def remove(namespace: str) -> None:
-    """Remove one namespace; its end of a veth takes the other with it."""
-    process.run(["ip", "netns", "delete", namespace])
-
-
-def _batch(lines: list[str], namespace: str = "") -> None:
-    inside = ["-n", namespace] if namespace else []
-    process.check(["ip", *inside, "-batch", "-"], stdin="\n".join(lines) + "\n", what="making the lab's network")
+    """Remove a namespace, if it is there; nothing may run in it any more."""
+    if (NETNS / namespace).exists():
+        process.run(["ip", "netns", "delete", namespace])

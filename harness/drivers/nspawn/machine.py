@@ -1,27 +1,30 @@
-"""One node's machine: prepared, started, found, killed."""
+"""One node's machine: prepared, started, found, killed, removed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from harness.drivers.nspawn import cgroups, fabric
 from harness.drivers.nspawn.names import NETNS, Names
-from harness.errors import DriverError
+from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
 from harness.support import clock, process
 
 _SUPERVISOR = Path(__file__).with_name("supervise.sh")
+_NSPAWN = Path("/run/systemd/nspawn")
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
 def prepare(names: Names, node: Node, host_key: Path, public_key: str) -> None:
     """What tells this node from the others, laid over the shared root before it boots."""
     folder = names.folder / node.name
-    shutil.rmtree(folder, ignore_errors=True)
     upper = folder / "upper"
     for path in (upper / "etc/ssh", upper / "root/.ssh", folder / "work", folder / "merged"):
         path.mkdir(parents=True)
@@ -38,71 +41,112 @@ def prepare(names: Names, node: Node, host_key: Path, public_key: str) -> None:
 
 
 def start(names: Names, node: Node, root: Path) -> None:
-    """Boot a prepared node under its supervisor; its console goes to ``console.log``."""
-    folder = names.folder / node.name
-    with (folder / "console.log").open("ab") as console:
-        supervised: list[str | Path] = ["sh", _SUPERVISOR, names.machine(node.name), root, folder]
-        child = process.start(
-            ["unshare", "--mount", "--propagation", "private", *supervised], stdout=console, stderr=console
-        )
-    (folder / "pid").write_text(f"{child.pid}\n")
+    """Boot a prepared node under its supervisor, whose pid is then known; its console goes to ``console.log``.
+
+    Raises :class:`DriverError`.
+    """
+    machine = names.machine(node.name)
+    groups = cgroups.make(machine)
+    words: list[str | Path] = [machine, names.folder / node.name, root, names.fabric, fabric.port(node.name), node.address,
+             names.mac(node.address), *groups]  # fmt: skip
+    try:
+        # The supervisor lets go of our pipes once it has said its pid, so this call ends no sooner.
+        process.check(["setsid", "--fork", "sh", _SUPERVISOR, *words], what=f"starting {node.name}")
+    except RigError as error:
+        raise DriverError(str(error), hint="`harness doctor` looks at what it needs") from error
 
 
 def runs(names: Names, node: str) -> bool:
-    """Whether the node's supervisor is there, with the node's name in its arguments."""
+    """Whether the node's supervisor is there, with the node's name in its arguments, and its network too."""
     try:
         pid = int((names.folder / node / "pid").read_text())
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return False
-    return names.machine(node).encode() in words
+    return names.machine(node).encode() in words and (NETNS / names.machine(node)).exists()
 
 
 def console_tail(names: Names, node: str, lines: int = 5) -> str:
-    """The last lines that the node's console said."""
+    """The last lines that the node's console said, without their colours."""
     with contextlib.suppress(OSError):
         text = (names.folder / node / "console.log").read_text(errors="replace")
-        return "\n".join(text.strip().splitlines()[-lines:])
+        return "\n".join(_COLOUR.sub("", text).strip().splitlines()[-lines:])
     return ""
 
 
-def kill(names: Names, machines: Iterable[str]) -> None:
-    """Kill everything that runs in these machines, and their supervisors.
+def present(names: Names) -> set[str]:
+    """The machines of a lab of which there is anything: a group, a namespace, a folder."""
+    folders = {names.machine(path.name) for path in names.folder.glob("n*") if path.is_dir()}
+    spaces = {path.name for path in names.namespaces()} - {names.fabric}
+    return folders | spaces | cgroups.machines(names)
 
-    What belongs to a machine is told by its network namespace and by its name among a supervisor's arguments,
-    never by a remembered process id alone: ids are used again.
+
+def remove(names: Names, machines: Collection[str]) -> None:
+    """Kill these machines and remove every trace of them.
 
     Raises :class:`DriverError` when something does not die.
     """
-    wanted = tuple(machines)
+    kill(machines)
+    for machine in sorted(machines):
+        node = machine.removeprefix(names.machine(""))
+        folder = names.folder / node
+        fabric.unplug(names, node)
+        fabric.remove(machine)
+        _forget(machine, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    cgroups.remove(machines)
+
+
+def _forget(machine: str, folder: Path) -> None:
+    """Remove what systemd-nspawn leaves in /run when it is killed: its folder, and locks named by the root's inode."""
+    with contextlib.suppress(OSError):
+        (_NSPAWN / "propagate" / machine).rmdir()
+    with contextlib.suppress(OSError):
+        for lock in (_NSPAWN / "locks").glob(f"inode-*:{(folder / 'upper').stat().st_ino}"):
+            lock.unlink()
+
+
+def kill(machines: Collection[str]) -> None:
+    """Kill everything that runs in these machines, and their supervisors.
+
+    What belongs to a machine is told by its control group, its network namespace and by its name among a
+    supervisor's arguments, never by a remembered process id alone: ids are used again.
+
+    Raises :class:`DriverError` when something does not die.
+    """
 
     def gone() -> None:
-        left = list(_processes(wanted))
+        cgroups.kill(machines)
+        left = set(_processes(machines))
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in left:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
         if left:
-            raise clock.NotYet(f"processes {left} of {', '.join(wanted)}")
+            raise clock.NotYet(f"processes {sorted(left)} of {', '.join(machines)}")
 
-    if wanted:
-        clock.until(gone, what="the lab's processes to end", within=10, every=0.02, failure=DriverError)
+    if machines:
+        clock.until(gone, what="the lab's processes to end", within=10, every=0.01, failure=DriverError)
 
 
-def _processes(machines: tuple[str, ...]) -> Iterator[int]:
+def _processes(machines: Collection[str]) -> Iterator[int]:
+    yield from (pid for pid in cgroups.processes(machines) if pid)
     names = {name.encode() for name in machines}
     spaces = set()
     for name in machines:
         with contextlib.suppress(OSError):
             spaces.add((NETNS / name).stat().st_ino)
-    own = os.getpid()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == own:
-            continue
+    for pid, words in process_table():
         with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            supervises = str(_SUPERVISOR).encode() in words and names.intersection(words)
-            if supervises or (words != [b""] and (entry / "ns/net").stat().st_ino in spaces):
-                yield int(entry.name)
+            supervises = any(word.endswith(b"/supervise.sh") for word in words) and names.intersection(words)
+            if supervises or Path(f"/proc/{pid}/ns/net").stat().st_ino in spaces:
+                yield pid
+
+
+def process_table() -> Iterator[tuple[int, list[bytes]]]:
+    """The other processes of this machine, with their arguments; none that has ended and waits to be reaped."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if words != [b""]:
+                    yield int(entry.name), words

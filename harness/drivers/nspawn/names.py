@@ -10,6 +10,8 @@ LABS = Path("/var/lib/nodeport-harness/labs")
 NETNS = Path("/run/netns")
 GATEWAY = "192.168.56.1"
 """The outside client's address, in the fabric."""
+MOST_NODES = 200
+"""As many as have an address in the /24, with some to spare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Names:
         return Path("/run") / f"nph-{self.id}"
 
     @property
+    def lock(self) -> Path:
+        """Held by whoever changes the lab."""
+        return LABS / f"{self.id}.lock"
+
+    @property
     def fabric(self) -> str:
         """The namespace with the bridge and the outside client."""
         return f"nph-{self.id}-fabric"
@@ -41,6 +48,11 @@ class Names:
     def machine(self, node: str) -> str:
         """A node's machine name and network namespace."""
         return f"nph-{self.id}-{node}"
+
+    def mac(self, address: str) -> str:
+        """The hardware address that goes with a node's address: the same after a reboot, so no neighbour is misled."""
+        octets = (0x02, *bytes.fromhex(self.id), *(int(part) for part in address.split(".")[2:]))
+        return ":".join(f"{octet:02x}" for octet in octets)
 
     def namespaces(self) -> tuple[Path, ...]:
         """The namespaces of this lab that exist now."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+
+_VERSION = 3
+"""Of what `root` does beyond this data."""
 
 RELEASES = ("bookworm", "trixie")
 """Debian 12 and 13."""
 
 PACKAGES = (
-    "conntrack", "curl", "dbus", "iproute2", "iputils-ping", "libpython3-stdlib", "nftables", "openssh-server",
+    "conntrack", "curl", "dbus", "iproute2", "iputils-ping", "nftables", "openssh-server",
     "procps", "python3", "python3-nftables", "socat", "sudo", "systemd", "systemd-sysv", "tcpdump",
 )  # fmt: skip
 
@@ -20,13 +24,38 @@ MASKED = (
 )  # fmt: skip
 """Units that a node does not need and that would make its boot slower."""
 
-_VERSION = "2"
+FILES = {
+    "etc/ssh/sshd_config.d/harness.conf": (
+        "# By key alone; and as many sessions and connections at once as a test may want.\n"
+        "PermitRootLogin prohibit-password\nPasswordAuthentication no\nMaxSessions 200\nMaxStartups 200\n"
+    ),
+}
+"""Files laid over every root, by path."""
+
+FILES_OF = {
+    "trixie": {
+        "etc/ssh/sshd_config.d/harness-penalties.conf": (
+            "# One client address stands for many here: sshd must not shut it out (OpenSSH 9.8 and later).\n"
+            "PerSourcePenalties no\n"
+        ),
+    },
+}
+"""The same for one release."""
+
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+"""Never unpacked: a node is no place to read."""
+
 CACHE = Path("/var/cache/nodeport-harness/roots")
+
+
+def files(release: str) -> dict[str, str]:
+    """The files laid over the root of a release."""
+    return {**FILES, **FILES_OF.get(release, {})}
 
 
 def digest(release: str) -> str:
     """A short digest of everything that shapes the root of a release."""
-    text = "\n".join((_VERSION, release, *PACKAGES, "--", *MASKED))
+    text = json.dumps([_VERSION, release, PACKAGES, MASKED, LEFT_OUT, files(release)])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -2,51 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 import shutil
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import IO
 
 from harness.drivers import Progress
 from harness.drivers.nspawn import recipe
 from harness.errors import DriverError, RigError
-from harness.support import process
+from harness.support import clock, process
 
 _BUILD_SECONDS = 900
+_KEPT_SECONDS = 24 * 3600
+
+_CAGED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child")
+"""A build dies with the harness, all of it and its mounts, however the harness ended."""
 
 
 def ensure(release: str, progress: Progress) -> Path:
     """The root of a release, built first when it is not there yet. Two labs at once build it once.
 
-    Raises :class:`DriverError` when the release is unknown or the build fails.
+    Raises :class:`DriverError` when the build fails.
     """
-    if release not in recipe.RELEASES:
-        raise DriverError(f"there is no node root for {release!r}", hint=f"known: {', '.join(recipe.RELEASES)}")
     root = recipe.path(release)
-    if root.is_dir():
-        return root
-    recipe.CACHE.mkdir(parents=True, exist_ok=True)
-    with (recipe.CACHE / f".{root.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(f"another lab builds the {release} root; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.is_dir():
-            progress(f"building the {release} root, about a minute, once")
-            _build(release, root)
+    if not root.is_dir():
+        recipe.CACHE.mkdir(parents=True, exist_ok=True)
+        with _lock(root).open("w") as lock:
+            _wait_for(lock, release, progress)
+            if not root.is_dir():
+                progress(f"building the {release} root, about 40 s, once")
+                _build(release, root)
+    os.utime(root)  # used just now: `tidy` asks
     return root
 
 
+def tidy(used: Collection[str]) -> None:
+    """Remove what builds that were cut off left, and roots of former recipes that no lab uses, a day later.
+
+    ``used`` are the names of roots that labs use.
+    """
+    current = {recipe.path(release) for release in recipe.RELEASES}
+    now = clock.now().timestamp()
+    for folder in list(recipe.CACHE.glob("*-*")) if recipe.CACHE.is_dir() else ():
+        with contextlib.suppress(OSError):
+            old = now - folder.stat().st_mtime > _KEPT_SECONDS
+            if folder.name.startswith("."):
+                _remove_cut_off(folder)
+            elif folder not in current and folder.name not in used and old:
+                shutil.rmtree(folder)
+
+
+def _remove_cut_off(path: Path) -> None:
+    """Remove one unfinished build, with its lock, unless somebody builds there just now."""
+    name = path.name.removeprefix(".").removesuffix(".part").removesuffix(".lock")
+    root = recipe.CACHE / name
+    with _lock(root).open("w") as lock, contextlib.suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(_partial(root), ignore_errors=True)
+
+
+def _lock(root: Path) -> Path:
+    return root.with_name(f".{root.name}.lock")
+
+
+def _partial(root: Path) -> Path:
+    return root.with_name(f".{root.name}.part")
+
+
+def _wait_for(lock: IO[str], release: str, progress: Progress) -> None:
+    def had() -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise clock.NotYet("another lab still builds it") from None
+
+    with contextlib.suppress(clock.NotYet):
+        return had()
+    progress(f"another lab builds the {release} root; waiting for it")
+    return clock.until(had, what=f"the {release} root", within=_BUILD_SECONDS, every=0.2, failure=DriverError)
+
+
 def _build(release: str, root: Path) -> None:
-    partial = root.with_name(f".{root.name}.part")
+    partial = _partial(root)
     shutil.rmtree(partial, ignore_errors=True)  # left by a build that was cut off
     try:
-        process.check(
-            ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(recipe.PACKAGES)}",
-             release, partial],
-            what=f"building the {release} root", timeout=_BUILD_SECONDS,
-        )  # fmt: skip
-        _trim(partial)
+        process.check([*_CAGED, *_mmdebstrap(release, partial)],
+                      what=f"building the {release} root", timeout=_BUILD_SECONDS)  # fmt: skip
+        _trim(partial, release)
         partial.rename(root)
     except RigError as error:
         raise DriverError(
@@ -56,7 +101,15 @@ def _build(release: str, root: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _trim(root: Path) -> None:
+def _mmdebstrap(release: str, folder: Path) -> Iterator[str | Path]:
+    yield from ("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase")
+    yield f"--include={','.join(recipe.PACKAGES)}"
+    yield '--aptopt=Acquire::Languages "none"'
+    yield from (f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.LEFT_OUT)
+    yield from (release, folder)
+
+
+def _trim(root: Path, release: str) -> None:
     """Leave nothing that all nodes would share though each has its own, and nothing that makes the boot slower."""
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
@@ -66,5 +119,8 @@ def _trim(root: Path) -> None:
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
-    for folder in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"):
+    for name, text in recipe.files(release).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    for folder in ("var/cache/apt", "var/lib/apt/lists"):
         shutil.rmtree(root / folder, ignore_errors=True)

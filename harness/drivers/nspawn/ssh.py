@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
 
+from harness.drivers.nspawn.machine import process_table
 from harness.drivers.nspawn.names import NETNS, Names
 from harness.model.cluster import Cluster, Node
 from harness.support import process
@@ -55,14 +60,15 @@ def write_files(names: Names, cluster: Cluster) -> None:
 def _ssh_config(names: Names, cluster: Cluster) -> str:
     hosts = "".join(f"Host {node.name} {node.address}\n  HostName {node.address}\n\n" for node in cluster.nodes)
     keys_folder = names.folder / "keys"
-    proxy = f"nsenter --net={NETNS / names.fabric} {sys.executable} -SE {_FDPASS} %h %p"
+    inside = ["nsenter", f"--net={NETNS / names.fabric}", sys.executable, "-SE", str(_FDPASS)]
+    proxy = shlex.join(inside).replace("%", "%%")
     return (
-        f"# Lab {cluster.lab}: ssh -F {cluster.ssh_config} {cluster.nodes[0].name}\n\n{hosts}Host *\n"
+        f"# Lab {cluster.lab}: ssh -F {shlex.quote(str(cluster.ssh_config))} {cluster.nodes[0].name}\n\n{hosts}Host *\n"
         f"  User root\n  IdentityFile {keys_folder / 'lab'}\n  IdentitiesOnly yes\n"
         f"  UserKnownHostsFile {keys_folder / 'known_hosts'}\n  GlobalKnownHostsFile /dev/null\n"
         f"  StrictHostKeyChecking yes\n  LogLevel ERROR\n  ConnectTimeout 5\n  ServerAliveInterval 5\n"
-        f"  ControlMaster auto\n  ControlPersist 300\n  ControlPath {names.sockets}/%C\n"
-        f"  ProxyUseFdpass yes\n  ProxyCommand {proxy}\n"
+        f"  ControlMaster auto\n  ControlPersist 300\n  ControlPath {names.sockets}/%r@%h\n"
+        f"  ProxyUseFdpass yes\n  ProxyCommand {proxy} %h %p\n"
     )
 
 
@@ -80,7 +86,7 @@ def _inventory(names: Names, cluster: Cluster) -> dict[str, object]:
     variables = {
         "ansible_connection": "ssh",
         "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_ssh_common_args": f"-F {cluster.ssh_config}",
+        "ansible_ssh_common_args": f"-F {shlex.quote(str(cluster.ssh_config))}",
         "harness_driver": cluster.driver,
         "harness_lab": cluster.lab,
         "harness_lab_uid": cluster.uid,
@@ -107,7 +113,14 @@ def refused(cluster: Cluster) -> dict[str, str]:
     return {node.name: done.last_words() for node, done in zip(cluster.nodes, answers, strict=True) if not done.ok}
 
 
-def close(names: Names) -> None:
-    """End the control masters of this lab: ssh processes whose control socket lies in the lab's folder."""
-    for control in names.sockets.glob("*") if names.sockets.is_dir() else ():
-        process.run(["ssh", "-o", f"ControlPath={control}", "-O", "exit", "any"], timeout=5)
+def close(names: Names, addresses: Collection[str] | None = None) -> None:
+    """End the control masters to some nodes, or (``None``) all of this lab: they would lead to machines long gone."""
+    prefix = f"ssh: {names.sockets}/".encode()
+    ends = None if addresses is None else tuple(f"@{address} [mux]".encode() for address in addresses)
+    for pid, words in process_table():
+        if words[0].startswith(prefix) and (ends is None or words[0].rstrip().endswith(ends)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    for control in list(names.sockets.glob("*")):
+        if addresses is None or control.name.partition("@")[2] in addresses:
+            control.unlink(missing_ok=True)

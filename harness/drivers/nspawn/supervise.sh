@@ -1,18 +1,28 @@
 #!/bin/sh
-# Runs one node: mounts its overlay where only this process sees it, boots it, boots it again when it reboots.
-# Called as: unshare --mount --propagation private sh supervise.sh MACHINE ROOT FOLDER
-# The mount lives and dies with this process, so nothing has to be unmounted, whatever happens.
-set -eu
-machine=$1 root=$2 folder=$3
+# Runs one node: wires its network, boots it, and does both again when it reboots, until it is powered off.
+# Called as: setsid --fork sh supervise.sh MACHINE FOLDER ROOT FABRIC PORT ADDRESS MAC CGROUP...
+# A reboot gets a new network namespace, as a machine that reboots has lost its rules and routes: what is to come
+# back must come back by the node's own doing.
+set -u
+machine=$1 folder=$2 root=$3 fabric=$4 port=$5 address=$6 mac=$7
+shift 7 # what is left are the node's control groups
 
-mount -t overlay overlay -o "lowerdir=$root,upperdir=$folder/upper,workdir=$folder/work" "$folder/merged"
+for group; do echo $$ >"$group/cgroup.procs" || exit 1; done
+echo $$ >"$folder/pid"
+exec </dev/null >>"$folder/console.log" 2>&1
 
-export SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
-while :; do
-    status=0
-    systemd-nspawn --quiet --directory="$folder/merged" --machine="$machine" --register=no --keep-unit \
-        --capability=CAP_NET_ADMIN,CAP_SYS_ADMIN --network-namespace-path="/run/netns/$machine" \
-        --resolv-conf=off --link-journal=no --boot || status=$?
-    # 133: systemd-nspawn(1), the container asked for a reboot
-    [ "$status" = 133 ] || exit "$status"
+wire() {
+    ip -n "$fabric" link delete "$port" 2>/dev/null
+    ip netns delete "$machine" 2>/dev/null
+    ip netns add "$machine" &&
+        ip -n "$fabric" link add "$port" type veth peer name eth0 address "$mac" netns "$machine" &&
+        ip -n "$fabric" link set "$port" master br0 up &&
+        ip -n "$machine" link set lo up &&
+        ip -n "$machine" link set eth0 up &&
+        ip -n "$machine" address add "$address/24" dev eth0
+}
+
+while wire; do
+    unshare --mount --propagation slave sh "${0%/*}/boot.sh" "$machine" "$folder" "$root" "$@"
+    [ $? = 133 ] || exit # 133: the node asked for a reboot, see systemd-nspawn(1) EXIT STATUS
 done

@@ -1,0 +1,79 @@
+"""A control group for each node, in which all that runs in it can be found and killed.
+
+Without one, systemd-nspawn would put every node's systemd into the caller's own group (it is told to keep its
+"unit"), where three systemd would share one ``system.slice`` and end each other's services. Kernel:
+Documentation/admin-guide/cgroup-v2.rst; hosts with the older hierarchies work as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.drivers.nspawn.names import Names
+from harness.errors import DriverError
+
+_MOUNT = Path("/sys/fs/cgroup")
+_OURS = "nodeport-harness"
+
+
+def hierarchies() -> tuple[Path, ...]:
+    """The hierarchies in which systemd keeps its services: the unified one, or systemd's own besides or instead."""
+    if (_MOUNT / "cgroup.procs").exists():
+        return (_MOUNT,)
+    return tuple(path for path in (_MOUNT / "unified", _MOUNT / "systemd") if (path / "cgroup.procs").exists())
+
+
+def make(machine: str) -> tuple[Path, ...]:
+    """The groups of a machine, one in each hierarchy, made where they are missing.
+
+    Raises :class:`DriverError` when they cannot be made.
+    """
+    groups = tuple(hierarchy / _OURS / machine for hierarchy in hierarchies())
+    try:
+        for group in groups:
+            (group / "machine").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DriverError(f"no control group for {machine}: {error}", hint="`harness doctor`") from error
+    if not groups:
+        raise DriverError(f"no control groups are mounted on {_MOUNT}", hint="`harness doctor`")
+    return groups
+
+
+def machines(names: Names) -> set[str]:
+    """The machines of a lab that have a group."""
+    prefix = names.machine("")
+    return {path.name for hierarchy in hierarchies() for path in (hierarchy / _OURS).glob(f"{prefix}*")}
+
+
+def processes(machines: Iterable[str]) -> Iterator[int]:
+    """The processes in the groups of these machines."""
+    for group in _groups(machines):
+        for members in group.rglob("cgroup.procs"):
+            with contextlib.suppress(OSError):
+                yield from (int(word) for word in members.read_text().split())
+
+
+def kill(machines: Iterable[str]) -> None:
+    """Kill all that is in the groups of these machines at once, where the kernel can (cgroup.kill, Linux 5.14)."""
+    for group in _groups(machines):
+        with contextlib.suppress(OSError):
+            if (group / "cgroup.kill").exists():
+                (group / "cgroup.kill").write_text("1")
+
+
+def remove(machines: Iterable[str]) -> None:
+    """Remove the groups of these machines, which are empty, and what held them when it is empty too."""
+    for group in _groups(machines):
+        inner = sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
+        for folder in (*inner, group):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+    for hierarchy in hierarchies():
+        with contextlib.suppress(OSError):
+            (hierarchy / _OURS).rmdir()
+
+
+def _groups(machines: Iterable[str]) -> list[Path]:
+    return [group for name in machines for hierarchy in hierarchies() if (group := hierarchy / _OURS / name).is_dir()]

@@ -1,0 +1,162 @@
+"""The driver itself: what runs is compared with what is wished, and the difference is made."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from harness.drivers import Check, Progress, Wish
+from harness.drivers.nspawn import doctor, fabric, limits, lock, machine, recipe, root, ssh, state
+from harness.drivers.nspawn.names import MOST_NODES, NETNS, Names, node_address, node_name
+from harness.drivers.nspawn.state import LabState
+from harness.errors import DriverError, UsageError
+from harness.model.cluster import Cluster, Node
+
+_BOOT_SECONDS = 60.0
+_AT_ONCE = 8
+
+
+class NspawnDriver:
+    """The ``nspawn`` driver for one lab; see :class:`harness.drivers.Driver`."""
+
+    def __init__(self, home: Path, lab: str) -> None:
+        self.home = home.absolute()
+        self.lab = lab
+        self.names = Names.of(home, lab)
+
+    def doctor(self) -> Sequence[Check]:
+        """What this machine needs for such nodes, and whether it is there."""
+        return doctor.checks()
+
+    def planned(self, wish: Wish) -> Cluster:
+        """The nodes that ``up`` would make, though they do not run."""
+        return self._cluster(LabState("planned", str(self.home), _wished(wish)))
+
+    def status(self) -> Cluster | None:
+        """The lab when ``up`` finished, all its nodes run and are plugged in, and its two files are there."""
+        known = state.load(self.names)
+        if known is None or not known.ready or set(self._running(known.nodes)) != set(known.nodes):
+            return None
+        cluster = self._cluster(known)
+        return cluster if cluster.inventory.exists() and cluster.ssh_config.exists() else None
+
+    def up(self, wish: Wish, progress: Progress) -> Cluster:
+        """Make, heal or resize the nodes; nodes that run and are as wished stay as they are."""
+        wanted = _wished(wish)
+        with lock.alone(self.names, self.lab):
+            roots = {release: root.ensure(release, progress) for release in dict.fromkeys(wish.releases)}
+            known = state.load(self.names)
+            kept = [node for node in self._running(known.nodes if known else ()) if node in wanted]
+            used = {path.name for path in roots.values()} | set(known.roots if known and kept else ())
+            uid = known.uid if known is not None and kept else secrets.token_hex(8)
+            wished = LabState(uid, str(self.home), wanted, tuple(sorted(used)))
+            new = [node for node in wanted if node not in kept]
+            self._become(wished, kept, new, roots, progress)
+            root.tidy(state.used_roots())
+            return self._cluster(wished)
+
+    def down(self, progress: Progress) -> None:
+        """Remove every trace of the lab, also of one that was never finished."""
+        with lock.alone(self.names, self.lab):
+            if self.names.folder.exists() or self.names.namespaces():
+                progress("removing the nodes")
+            ssh.close(self.names)
+            machine.remove(self.names, machine.present(self.names))
+            machine.kill([self.names.fabric])
+            fabric.remove(self.names.fabric)
+            shutil.rmtree(self.names.sockets, ignore_errors=True)
+            shutil.rmtree(self.names.folder, ignore_errors=True)
+            cluster = self._cluster(LabState("", "", ()))
+            cluster.inventory.unlink(missing_ok=True)
+            cluster.ssh_config.unlink(missing_ok=True)
+            limits.put_back()
+            root.tidy(state.used_roots())
+            lock.forget(self.names)
+
+    def _become(self, wished: LabState, kept: Sequence[Node], new: Sequence[Node], roots: dict[str, Path],
+                progress: Progress) -> None:  # fmt: skip
+        """Change what there is into what is wished; ``kept`` nodes run on, ``new`` ones are made."""
+        self.names.folder.mkdir(parents=True, exist_ok=True)
+        stale = machine.present(self.names) - {self.names.machine(node.name) for node in kept}
+        if new or stale:
+            state.save(self.names, wished)
+        ssh.close(self.names, {node_address(number) for number in _numbers(self.names, stale)})
+        machine.remove(self.names, stale)
+        if fabric.ports(self.names) is None:
+            machine.kill([self.names.fabric])
+            fabric.make(self.names)
+        self._start(wished.nodes, new, roots, progress)
+        cluster = self._cluster(wished)
+        ssh.write_files(self.names, cluster)
+        self._await(cluster)
+        state.save(self.names, replace(wished, ready=True))
+
+    def _start(self, nodes: Sequence[Node], new: Sequence[Node], roots: dict[str, Path], progress: Progress) -> None:
+        if not new:
+            return
+        limits.make_room(len(new), progress)
+        progress(f"starting {len(new)} nodes")
+        ssh.keys(self.names, nodes)
+        public_key = ssh.lab_key(self.names)
+
+        def boot(node: Node) -> None:
+            machine.prepare(self.names, node, self.names.folder / "keys" / node.name, public_key)
+            machine.start(self.names, node, roots[node.release])
+
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            list(pool.map(boot, new))
+
+    def _await(self, cluster: Cluster) -> None:
+        silent = ssh.silent_nodes(self.names, cluster.nodes, within=_BOOT_SECONDS)
+        if silent:
+            tails = "\n".join(f"  {node.name}: {machine.console_tail(self.names, node.name)}" for node in silent)
+            raise DriverError(f"no SSH within {_BOOT_SECONDS:g} s on:\n{tails}", hint="`harness down`, then again")
+        refused = ssh.refused(cluster)
+        if refused:
+            lines = "\n".join(f"  {name}: {words}" for name, words in refused.items())
+            raise DriverError(f"SSH does not let us in on:\n{lines}", hint="`harness down`, then again")
+
+    def _running(self, nodes: Sequence[Node]) -> list[Node]:
+        """Those of the nodes that run, with their cable plugged in."""
+        ports = fabric.ports(self.names) or ()
+        return [node for node in nodes
+                if machine.runs(self.names, node.name) and fabric.port(node.name) in ports]  # fmt: skip
+
+    def _cluster(self, known: LabState) -> Cluster:
+        return Cluster(
+            lab=self.lab,
+            uid=known.uid,
+            driver="nspawn",
+            nodes=known.nodes,
+            inventory=self.home / "inventory.yml",
+            ssh_config=self.home / "ssh_config",
+            client_netns=NETNS / self.names.fabric,
+        )
+
+
+def _numbers(names: Names, machines: set[str]) -> list[int]:
+    suffixes = [name.removeprefix(names.machine("n")) for name in machines]
+    return [int(suffix) for suffix in suffixes if suffix.isdigit()]
+
+
+def _wished(wish: Wish) -> tuple[Node, ...]:
+    """The nodes wished for.
+
+    Raises :class:`UsageError` for a number or a release that cannot be.
+    """
+    if not 1 <= wish.count <= MOST_NODES:
+        raise UsageError(f"{wish.count} nodes cannot be", hint=f"1 to {MOST_NODES}")
+    unknown = [release for release in wish.releases if release not in recipe.RELEASES]
+    if unknown or not wish.releases:
+        raise UsageError(
+            f"there is no node root for {', '.join(unknown) or 'no release'}",
+            hint=f"known releases: {', '.join(recipe.RELEASES)}",
+        )
+    return tuple(
+        Node(node_name(number), node_address(number), wish.releases[(number - 1) % len(wish.releases)])
+        for number in range(1, wish.count + 1)
+    )
