@@ -36,7 +36,7 @@ VERBS = {
     "verify": Verb("verify", "probe and judge what the nodes run", "harness verify --json"),
     "run": Verb("run", "up, apply, verify, report", "harness run -f examples/web-app.yaml"),
     "get": Verb("get", "list nodes, pods, svc or endpoints", "harness get pods -o wide"),
-    "url": Verb("url", "one URL per node for a Service", "harness url web-service"),
+    "url": Verb("get", "one URL per node for a Service", "harness url web-service"),
     "exec": Verb("reach", "run a command on a node or in a pod", "harness exec n1 -- nft list ruleset"),
     "shell": Verb("reach", "a shell on a node or in a pod", "harness shell pod/solo"),
     "collect": Verb("collect", "one tar with all that explains a failure", "harness collect"),

@@ -47,6 +47,8 @@ class _Screen:
                 self._count(event)
 
     def _say(self, text: str) -> None:
+        if text == self.step:  # Ansible begins some tasks once for each node
+            return
         self.step = text
         if not self.console.is_terminal:
             self.console.print(f"  {self.phase}: {text}", markup=False, highlight=False)

@@ -21,7 +21,7 @@ MAX_NODES = 2_000_000
 """Nodes of one file, aliases counted as often as they are used."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_RESOLVER = Resolver()
+_RESOLVER: Any = Resolver()  # type: ignore[no-untyped-call]
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -94,7 +94,7 @@ class _Composer:
         self.weight = 0
 
     def take(self, event: yaml.Event) -> Node | None:
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.DocumentStartEvent):
             self.anchors = {}
         elif isinstance(event, yaml.ScalarEvent):
@@ -118,10 +118,10 @@ class _Composer:
             raise Broken(Fault(self.file, line, "", f"the tag {tag[:60]!r} is not for manifests", "remove it"))
         return tag.removeprefix(_TAG)
 
-    def _alias(self, anchor: str, line: int) -> Node:
+    def _alias(self, anchor: str | None, line: int) -> Node:
         if anchor in self.open:
             raise Broken(Fault(self.file, line, "", f"the alias *{anchor} contains itself"))
-        if anchor not in self.anchors:
+        if anchor is None or anchor not in self.anchors:
             raise Broken(Fault(self.file, line, "", f"there is no anchor &{anchor} for the alias *{anchor}"))
         return self.anchors[anchor]
 

@@ -8,6 +8,7 @@ from html import escape
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
+from harness.reports.tables import short
 
 _SIGNS = {Status.PASS: "✓", Status.SKIP: "–", Status.INCONCLUSIVE: "?", Status.FAIL: "✗", Status.ERROR: "!"}
 _MEANS = {
@@ -77,9 +78,7 @@ def _service(run: Run, shares: Sequence[Share]) -> Iterator[str]:
     if not pods:
         yield f"<p>{sum(share.attempts for share in shares)} attempts, none answered: the Service has no endpoints.</p>"
         return
-    heads = "".join(
-        f"<th>{escape(pod.rpartition('/')[2])}<small>on {escape(home.get(pod, '?'))}</small></th>" for pod in pods
-    )
+    heads = "".join(f"<th>{escape(short(pod))}<small>on {escape(home.get(pod, '?'))}</small></th>" for pod in pods)
     yield f'<div class="scroll"><table><tr><th>from → to</th>{heads}<th>failed</th><th>connect p50 / p99</th></tr>'
     ours = [share for share in shares if share.vantage in (OUTSIDE, share.node)]
     for share in ours:

@@ -52,6 +52,12 @@ def endpoints(service: PlannedService) -> str:
     return ",".join(known[:SHOWN_ENDPOINTS]) + (f" + {more} more..." if more > 0 else "")
 
 
+def short(pod: str) -> str:
+    """A pod's name without its namespace, cut in the middle when long: its end tells it from its siblings."""
+    name = pod.rpartition("/")[2]
+    return name if len(name) <= 26 else f"{name[:11]}…{name[-14:]}"
+
+
 def plan_table(plan: Plan) -> str:
     """A whole plan for a person: nodes with their pods, Services with their nodePorts and endpoints, notes."""
     parts = [f"Plan: generation {plan.generation}, {len(plan.pods)} pods on {len(plan.nodes)} nodes", _nodes(plan)]

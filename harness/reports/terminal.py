@@ -15,6 +15,7 @@ from rich.text import Text
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
+from harness.reports.tables import short
 
 _SIGNS = {
     Status.PASS: ("✓", "green"),
@@ -27,7 +28,7 @@ _WIDE = 12
 """More pods or nodes than this are folded."""
 
 _SHOWN_PROBLEMS = 12
-_PLACE_FOR_COLUMNS = 24
+_PLACE_FOR_COLUMNS = 20
 
 
 def render(run: Run, *, width: int = 100, colour: bool = False) -> str:
@@ -81,12 +82,6 @@ def _pods(run: Run, shares: Sequence[Share]) -> list[str]:
 
 def _needed(pods: Sequence[str]) -> int:
     return _PLACE_FOR_COLUMNS + sum(len(short(pod)) + 3 for pod in pods)
-
-
-def short(pod: str) -> str:
-    """A pod's name without its namespace, cut in the middle when long: its end tells it from its siblings."""
-    name = pod.rpartition("/")[2]
-    return name if len(name) <= 26 else f"{name[:11]}…{name[-14:]}"
 
 
 def _matrix(run: Run, shares: Sequence[Share], pods: Sequence[str]) -> Table:

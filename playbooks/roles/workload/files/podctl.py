@@ -80,7 +80,7 @@ def present():
 
 def unit_states():
     """The state of every pod's unit by key: what systemd calls ActiveState, and restarts."""
-    shown = run("systemctl", "show", "--property=Id,ActiveState,NRestarts,ActiveEnterTimestamp", "nodeport-pod@*.service")
+    shown = run("systemctl", "show", "--property=Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic", "nodeport-pod@*.service")
     states = {}
     for block in shown.strip().split("\n\n"):
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
@@ -167,7 +167,7 @@ def listing(pods):
             "key": key,
             "state": state.get("ActiveState", "inactive"),
             "restarts": int(state.get("NRestarts") or 0),
-            "since": state.get("ActiveEnterTimestamp", ""),
+            "since": state.get("ActiveEnterTimestampMonotonic", ""),
         }
 
 

@@ -1,0 +1,110 @@
+"""What runs now, as rows for ``harness get``: asked of the nodes, not remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from harness.errors import HarnessError
+from harness.model.cluster import Cluster, Node
+from harness.model.plan import Plan
+from harness.reports import tables
+from harness.session import remote
+
+_LOOK = "uname -r; . /etc/os-release; echo \"$PRETTY_NAME\"; cut -d' ' -f1 /proc/uptime"
+_SHELL = ("sh", "-c", _LOOK)
+_PODS = ("sh", "-c", "cat /proc/uptime | cut -d' ' -f1; /usr/local/lib/nodeport/podctl list")
+
+UNKNOWN = "<unknown>"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list for people: headings and rows, of which only ``narrow`` columns are shown unless it shall be wide."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    narrow: int
+
+    def show(self, *, wide: bool) -> str:
+        """The list in kubectl's manner."""
+        columns = len(self.headings) if wide else self.narrow
+        return tables.table(self.headings[:columns], [row[:columns] for row in self.rows])
+
+    def as_objects(self) -> list[dict[str, str]]:
+        """The list for scripts: all columns, by their headings."""
+        names = [heading.lower().replace("-", "_").replace("(s)", "s") for heading in self.headings]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+
+def nodes(cluster: Cluster, _plan: Plan | None) -> Listing:
+    """NAME STATUS ROLES AGE VERSION, and wide INTERNAL-IP OS-IMAGE KERNEL-VERSION."""
+    headings = ("NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION")
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        rows = list(pool.map(lambda node: _node(cluster, node), cluster.nodes))
+    return Listing(headings, rows, narrow=5)
+
+
+def _node(cluster: Cluster, node: Node) -> tuple[str, ...]:
+    answer = _ask(cluster, node.name, _SHELL)
+    if len(answer) < 3:
+        return (node.name, "NotReady", "", UNKNOWN, node.release, node.address, UNKNOWN, UNKNOWN)
+    kernel, image, uptime = answer[:3]
+    return (node.name, "Ready", "", tables.age(float(uptime)), node.release, node.address, image, kernel)
+
+
+def pods(cluster: Cluster, plan: Plan | None) -> Listing:
+    """NAMESPACE NAME READY STATUS RESTARTS AGE, and wide IP NODE."""
+    headings = ("NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE")
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = pool.map(lambda node: _ask(cluster, node.name, _PODS), cluster.nodes)
+        found = {node.name: answer for node, answer in zip(cluster.nodes, answers, strict=True)}
+    return Listing(headings, list(_pods(plan, found)), narrow=6)
+
+
+def _pods(plan: Plan | None, found: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
+    for pod in plan.pods if plan else ():
+        answer = found.get(pod.node, ())
+        known = {entry["uid"]: entry for entry in json.loads(answer[1])} if len(answer) > 1 else {}
+        state = known.get(pod.uid)
+        runs = state is not None and state["state"] == "active"
+        status = "Unknown" if len(answer) < 2 else "Running" if runs else "Failed" if state else "Pending"
+        restarts = str(state["restarts"]) if state else "0"
+        seconds = float(answer[0]) - float(state["since_boot"]) if state and state.get("since_boot") else -1.0
+        shown_age = tables.age(seconds) if seconds >= 0 else UNKNOWN
+        yield (pod.namespace, pod.name, f"{int(runs)}/1", status, restarts, shown_age, pod.address, pod.node)
+
+
+def services(_cluster: Cluster, plan: Plan | None) -> Listing:
+    """NAMESPACE NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE, and wide SELECTOR."""
+    headings = ("NAMESPACE", "NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "SELECTOR")
+    rows = [
+        (service.namespace, service.name, str(service.type), "", "", tables.ports(service), UNKNOWN,
+         tables.selector(service))
+        for service in (plan.services if plan else ())
+    ]  # fmt: skip
+    return Listing(headings, rows, narrow=7)
+
+
+def endpoints(_cluster: Cluster, plan: Plan | None) -> Listing:
+    """NAMESPACE NAME ENDPOINTS AGE."""
+    rows = [
+        (service.namespace, service.name, tables.endpoints(service), UNKNOWN)
+        for service in (plan.services if plan else ())
+    ]
+    return Listing(("NAMESPACE", "NAME", "ENDPOINTS", "AGE"), rows, narrow=4)
+
+
+def _ask(cluster: Cluster, node: str, words: Sequence[str]) -> list[str]:
+    """The lines that a node answers; none when it does not."""
+    try:
+        done = remote.run(cluster, node, words, timeout=15)
+    except HarnessError:
+        return []
+    return done.out.strip().splitlines() if done.ok else []
+
+
+KINDS = {"nodes": nodes, "pods": pods, "svc": services, "services": services, "endpoints": endpoints}
+ALIASES = {"node": "nodes", "no": "nodes", "pod": "pods", "po": "pods", "service": "svc", "ep": "endpoints"}
