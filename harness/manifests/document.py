@@ -21,7 +21,7 @@ MAX_NODES = 2_000_000
 """Nodes of one file, aliases counted as often as they are used."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_RESOLVER: Any = Resolver()  # type: ignore[no-untyped-call]
+_RESOLVER: Any = Resolver()
 _TAG = "tag:yaml.org,2002:"
 
 

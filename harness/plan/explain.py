@@ -51,8 +51,10 @@ def _no_such_port(port: PlannedPort, selected: Sequence[WantedPod]) -> list[str]
     name = str(port.target_port)
     theirs = [known for pod in selected for known in pod.spec.ports]
     reasons = [
-        f"{some(len(selected), 'pod')} match{'es' if len(selected) == 1 else ''} the selector, "
-        f"but none has a {port.protocol} container port named `{name}`",
+        (
+            f"{some(len(selected), 'pod')} match{'es' if len(selected) == 1 else ''} the selector, "
+            f"but none has a {port.protocol} container port named `{name}`"
+        ),
         f"they declare {declared(theirs)}" if theirs else "they declare no container port at all",
     ]
     names = sorted({known.name for known in theirs if known.name and known.protocol is port.protocol})
@@ -93,8 +95,10 @@ def _asleep(service: Service, empty: Sequence[ReplicaSet]) -> list[str]:
     if not found:
         return []
     return [
-        f"{first_few(sorted(found))} would match but {'has' if len(found) == 1 else 'have'} `replicas: 0`; "
-        "set replicas to 1 or more"
+        (
+            f"{first_few(sorted(found))} would match but {'has' if len(found) == 1 else 'have'} `replicas: 0`; "
+            "set replicas to 1 or more"
+        )
     ]
 
 
@@ -127,8 +131,10 @@ def _partly(service: Service, pairs: Sequence[Pair], index: PodIndex) -> list[st
     alike = [pod for pod in nearest if _lacking(pod, pairs) == lacking]
     has = [pair for pair in pairs if pair not in lacking]
     return [
-        f"{some(len(alike), 'pod')} match{'es' if len(alike) == 1 else ''} the rest "
-        f"({', '.join(map(label, has))}), for example {alike[0].name}",
+        (
+            f"{some(len(alike), 'pod')} match{'es' if len(alike) == 1 else ''} the rest "
+            f"({', '.join(map(label, has))}), for example {alike[0].name}"
+        ),
         *_instead(alike[0], lacking),
         _remedy(service, alike, lacking),
     ]

@@ -117,7 +117,7 @@ class _Book:
         if len(self.holders) == len(STATIC_BAND) + len(DYNAMIC_BAND):
             return False
         port = service.ports[place]
-        number = next((number for number in _candidates(key(service), port.port) if number not in self.holders))
+        number = next(number for number in _candidates(key(service), port.port) if number not in self.holders)
         self._give(service, place, number)
         return True
 

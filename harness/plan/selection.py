@@ -41,7 +41,7 @@ class PodIndex:
 
     def values(self, namespace: str, label: str) -> list[str]:
         """The values of one label in use in a namespace, sorted."""
-        return sorted(self._values.get(namespace, {}).get(label, ()))
+        return sorted(self._values[namespace][label]) if namespace in self._values else []
 
     def select(self, namespace: str, selector: Labels) -> list[WantedPod]:
         """The pods of a namespace that carry every label of ``selector``; none for an empty one (API rule)."""

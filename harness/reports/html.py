@@ -23,8 +23,8 @@ _STYLE = """
 --share:37,99,235}
 @media(prefers-color-scheme:dark){:root{--ground:#10151d;--ink:#e4e9f2;--faint:#93a0b8;--line:#2b3545;--card:#18202c;
 --good:#4cc38a;--bad:#ff7b80;--odd:#e3b341;--share:96,151,255}}
-*{box-sizing:border-box}body{margin:0 auto;max-width:72rem;padding:2rem 1.2rem;background:var(--ground);color:var(--ink);
-font:16px/1.5 system-ui,sans-serif}h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
+*{box-sizing:border-box}body{margin:0 auto;max-width:72rem;padding:2rem 1.2rem;background:var(--ground);
+color:var(--ink);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
 .PASS{color:var(--good)}.FAIL,.ERROR{color:var(--bad)}.INCONCLUSIVE{color:var(--odd)}.SKIP,.faint{color:var(--faint)}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{padding:.4rem .6rem;text-align:right;
 border-bottom:1px solid var(--line);vertical-align:top}th{font-weight:600;font-size:.85rem;color:var(--faint)}
@@ -91,7 +91,8 @@ def _service(run: Run, shares: Sequence[Share]) -> Iterator[str]:
         bad = [share for share in others if share.failures or share.late]
         text = f"Node to other node: {sum(share.attempts for share in others)} probes over {len(others)} pairs, "
         names = ", ".join(f"{escape(share.vantage)} → {escape(share.node)}" for share in bad[:12])
-        yield f'<p class="{"bad" if bad else "faint"}">{text}{len(bad)} pairs with failures{": " + names if bad else "."}</p>'
+        ending = f"{len(bad)} pairs with failures" + (f": {names}" if bad else ".")
+        yield f'<p class="{"bad" if bad else "faint"}">{text}{ending}</p>'
 
 
 def _cell(count: int, total: int, pods: int, *, expected: bool) -> str:

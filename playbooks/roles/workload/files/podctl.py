@@ -167,7 +167,7 @@ def listing(pods):
             "key": key,
             "state": state.get("ActiveState", "inactive"),
             "restarts": int(state.get("NRestarts") or 0),
-            "since": state.get("ActiveEnterTimestampMonotonic", ""),
+            "since_boot": int(state.get("ActiveEnterTimestampMonotonic") or 0) / 1e6,
         }
 
 
