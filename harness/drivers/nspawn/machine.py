@@ -47,8 +47,8 @@ def start(names: Names, node: Node, root: Path) -> None:
     """
     machine = names.machine(node.name)
     groups = cgroups.make(machine)
-    words: list[str | Path] = [machine, names.folder / node.name, root, names.fabric, fabric.port(node.name), node.address,
-             names.mac(node.address), *groups]  # fmt: skip
+    network = (names.fabric, fabric.port(node.name), node.address, names.mac(node.address))
+    words = (machine, str(names.folder / node.name), str(root), *network, *map(str, groups))
     try:
         # The supervisor lets go of our pipes once it has said its pid, so this call ends no sooner.
         process.check(["setsid", "--fork", "sh", _SUPERVISOR, *words], what=f"starting {node.name}")

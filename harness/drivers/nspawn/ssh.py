@@ -86,6 +86,7 @@ def _inventory(names: Names, cluster: Cluster) -> dict[str, object]:
     variables = {
         "ansible_connection": "ssh",
         "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_ssh_args": "-o BatchMode=yes",  # Ansible's default brings control masters that `down` would not find
         "ansible_ssh_common_args": f"-F {shlex.quote(str(cluster.ssh_config))}",
         "harness_driver": cluster.driver,
         "harness_lab": cluster.lab,
