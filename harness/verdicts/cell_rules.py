@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness.verdicts.controls import Direct
 from harness.verdicts.expectations import Expected
 from harness.verdicts.finding import Finding, drops, lacks_route, told
-from harness.verdicts.shape import Kind, Mode, Shape, Symptom
+from harness.verdicts.shape import Kind, Mode, Shape, Symptom, View
+from harness.verdicts.stats import log_binomial
 
 BROKEN = (Direct.REFUSED, Direct.SILENT, Direct.HANGS, Direct.BAD)
 
@@ -56,19 +57,20 @@ def single_cells(shape: Shape) -> list[Finding]:
     found = []
     by_pod = {endpoint.pod: endpoint for endpoint in shape.endpoints}
     for node in shape.nodes:
-        for pod in dict.fromkeys(each.what for each in shape.of_kind(Kind.SILENT, node)):
+        pods = list(dict.fromkeys(each.what for each in shape.of_kind(Kind.SILENT, node)))
+        for pod in pods:
             claimed = shape.claim([Kind.SILENT], node=node, what=[pod])
-            found.append(_single(shape, node, by_pod[pod], claimed))
+            found.append(_single(shape, node, by_pod[pod], claimed, len(pods)))
     return found
 
 
-def _single(shape: Shape, node: str, endpoint: Expected, claimed: list[Symptom]) -> Finding:
+def _single(shape: Shape, node: str, endpoint: Expected, claimed: list[Symptom], unexplained: int) -> Finding:
     direct = shape.direct(node, endpoint)
     first = min(claimed, key=lambda each: each.view.itself).view
     modes = {each.view.mode for each in claimed}
     if Mode.LATE in modes:
         cause = "endpoint-blackholed"
-    elif first.mode is Mode.NONE:
+    elif _never_tried(first, unexplained):
         cause = "endpoint-left-out"
     elif direct in BROKEN:
         cause = "backend-unreachable"
@@ -77,6 +79,19 @@ def _single(shape: Shape, node: str, endpoint: Expected, claimed: list[Symptom])
     notes = (told(shape, node, endpoint),) if direct is not Direct.UNKNOWN else ()
     other = drops(shape.facts.get(node)) if cause == "endpoint-blackholed" else ""
     return Finding(cause, node, tuple(claimed), endpoint, other, notes)
+
+
+def _never_tried(view: View, unexplained: int) -> bool:
+    """Whether the silent pods that are not explained yet were never picked, rather than picked and lost.
+
+    Failures of the pods that *are* explained are in the same cell: their share tells. Of k pods, a explained and s
+    not, a / (k - s) of the attempts fail when the s are left out of the rules, and (a + s) / k when they are in.
+    """
+    pods, explained = len(view.cell.endpoints), max(0, len(view.silent) - unexplained)
+    failed, n = view.counts.failed, view.counts.n
+    left_out = log_binomial(failed, n, explained / max(1, pods - unexplained))
+    tried = log_binomial(failed, n, (explained + unexplained) / pods)
+    return left_out > tried
 
 
 def strangers(shape: Shape) -> list[Finding]:

@@ -18,7 +18,7 @@ from harness.verdicts.controls import sort_directs
 from harness.verdicts.expectations import Cell
 from harness.verdicts.finding import Finding
 from harness.verdicts.nodestate import CHECK, faults_of
-from harness.verdicts.shape import Mode, Shape, View, shapes
+from harness.verdicts.shape import Shape, View, shapes
 from harness.verdicts.tally import Tallies
 
 RULES: tuple[Callable[[Shape], list[Finding]], ...] = (
@@ -42,7 +42,7 @@ SWALLOWS = frozenset({"node-down", "pre-dnat-drop"})
 """Causes that explain silence on every nodePort of a node."""
 
 SHOWN = 4
-"""Cells quoted in a diagnosis; the others are counted."""
+"""Cells quoted together in a diagnosis, and different findings quoted; the others are counted."""
 
 
 def diagnose(
@@ -106,21 +106,33 @@ def _diagnosis(finding: Finding, seen: str, ports: str) -> Diagnosis:
 
 
 def _seen(views: list[View], finding: Finding) -> str:
-    shown = "; ".join(_line(view, finding) for view in views[:SHOWN])
-    return shown + (f"; and {len(views) - SHOWN} cells more" if len(views) > SHOWN else "")
+    """What was seen in the cells, those that saw the same told together; cells that answered at all come first."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for view in sorted(views, key=lambda view: view.dead):
+        cell = view.cell
+        where = f"{cell.service} {cell.port} on {cell.nodeport}"
+        alike.setdefault((where, _line(view, finding)), []).append(f"{cell.vantage} → {cell.node}")
+    told = [f"{_some(arrows)} ({where}): {line}" for (where, line), arrows in alike.items()]
+    return "; ".join(told[:SHOWN]) + (f"; and {len(told) - SHOWN} findings more" if len(told) > SHOWN else "")
+
+
+def _some(arrows: list[str]) -> str:
+    more = f" and {len(arrows) - SHOWN} cells more" if len(arrows) > SHOWN else ""
+    return ", ".join(arrows[:SHOWN]) + more
 
 
 def _line(view: View, finding: Finding) -> str:
-    counts = view.counts
-    line = f"{view.cell}: {counts.answered} of {counts.n} attempts answered"
+    counts, endpoint = view.counts, finding.endpoint
+    line = f"{counts.answered} of {counts.n} attempts answered"
+    wrong = [f"{times} by {name}" for name, times in counts.wrong.items()]
     if counts.bad:
-        wrong = [f"{times} by {name}" for name, times in counts.wrong.items()]
         line += f" ({', '.join([*filter(None, [outcomes(counts)]), *wrong])})"
-    if finding.endpoint is not None and view.cell.endpoints and finding.cause != "route-missing":
-        line += f", {counts.answers.get(finding.endpoint.pod, 0)} of them by {finding.endpoint.pod}"
-    elif view.silent and not view.dead and view.mode is not Mode.NONE:
-        line += f", none of them by {', '.join(sorted(view.silent))}"
-    return line
+    if view.dead or finding.cause == "route-missing":
+        return line
+    if endpoint is not None and view.cell.endpoints:
+        return f"{line}, {counts.answers.get(endpoint.pod, 0)} of them by {endpoint.pod}"
+    silent = ", ".join(sorted(view.silent))
+    return f"{line}, none of them by {silent}" if silent else line
 
 
 def _of_facts(

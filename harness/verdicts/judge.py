@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.model.observation import NodeFacts
+from harness.model.observation import NodeFacts, Outcome
 from harness.model.verdict import Status, Verdict
 from harness.verdicts import checks
 from harness.verdicts.expectations import Cell, Depth
@@ -78,6 +78,12 @@ def _even_promises(cells: Sequence[Cell], tallies: Tallies) -> set[tuple[str, in
 
 def _excused(verdict: Verdict, cell: Cell, tallies: Tallies, unreachable: frozenset[str]) -> Verdict:
     """The verdict, or ERROR in place of FAIL when a node that SSH does not reach explains it."""
+    if (
+        cell.node in unreachable
+        and verdict.check == "refused"
+        and Outcome.REFUSED not in tallies.of(cell).both.failures
+    ):
+        return replace(verdict, status=Status.ERROR, summary=f"{cell.node} is not reachable over SSH either")
     if verdict.status is not Status.FAIL or not unreachable or verdict.check == "responders":
         return verdict
     silent = set(unseen_pods(cell, tallies.of(cell).both))
