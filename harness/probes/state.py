@@ -45,14 +45,14 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
     drift = host.run(f"{_NODEPORTD} drift")
     pods = {f"{pod['namespace']}/{pod['name']}": pod for pod in _json(host, "/usr/local/lib/nodeport/podctl list", [])}
     routes = {route["dst"]: route.get("gateway") for route in _json(host, "ip -json -4 route show", [])}
-    said = [status.get("error", ""), *(drift.stdout.strip().splitlines()[:10] if drift.rc else [])]
     return NodeFacts(
         node=node,
         reachable=True,
         kernel=host.check_output("uname -r"),
         generation=status.get("generation"),
         forwarder_running=service.is_running,
-        forwarder_error="; ".join(text for text in said if text),
+        forwarder_error=status.get("error", ""),
+        drift=tuple(drift.stdout.strip().splitlines()[:10]) if drift.rc else (),
         table_present=any(_table(entry) == _OURS for entry in objects if "table" in entry),
         masquerade_present=any(_masquerades(entry) for entry in objects),
         ip_forward=host.sysctl("net.ipv4.ip_forward") == 1,

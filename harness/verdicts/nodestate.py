@@ -52,6 +52,8 @@ def _verdict(facts: NodeFacts, generation: int | None, unprobed: int) -> Verdict
         return Verdict(CHECK, facts.node, Status.ERROR, told, node=facts.node, evidence=evidence)
     note = f" (note: rules of others that drop: {'; '.join(facts.foreign_drops)})" if facts.foreign_drops else ""
     faults = faults_of(facts, generation)
+    if facts.table_present and facts.drift:
+        faults.append(f"its table was altered behind nodeportd's back: {', '.join(facts.drift[:3])}")
     if faults:
         return Verdict(CHECK, facts.node, Status.FAIL, "; ".join(faults) + note, node=facts.node, evidence=evidence)
     running = "" if facts.generation is None else f" at generation {facts.generation}"

@@ -1,0 +1,158 @@
+"""Faults for real nodes: what is done to a node, and how it is put right again.
+
+Every fault proves that it is there (``proof``, a command that ends with 0) before anything is concluded from it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.model.cluster import Cluster
+from harness.model.plan import Plan, PlannedPod
+from harness.session import remote
+
+NODEPORTD = Path(__file__).parents[2] / "playbooks/roles/forwarder/files/nodeportd"
+SETTLE = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd settle"
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """Shell commands for one node: to break it, to prove that it is broken, to mend it."""
+
+    node: str
+    breaks: str
+    proof: str
+    mends: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault by name: how it is made, the cause that must be found, and whether a node or a pod must be named."""
+
+    name: str
+    make: Callable[[Plan], Injection]
+    cause: str
+    names_node: str = ""
+    names_pod: bool = False
+
+
+def victim(plan: Plan, node: str = "n2") -> PlannedPod:
+    """The pod that pod faults are about: the one on ``node``."""
+    return next(pod for pod in plan.pods if pod.node == node)
+
+
+@contextmanager
+def injected(cluster: Cluster, injection: Injection) -> Iterator[None]:
+    """The fault, proven, for as long as this holds; mended afterwards whatever happened."""
+    try:
+        on(cluster, injection.node, injection.breaks)
+        on(cluster, injection.node, injection.proof)
+        yield
+    finally:
+        on(cluster, injection.node, injection.mends)
+
+
+def on(cluster: Cluster, node: str, script: str) -> str:
+    """Run a script on a node; it has to succeed."""
+    done = remote.run(cluster, node, ["sh", "-euc", script], timeout=60)
+    assert done.ok, f"{node}: {script}: {done.err}{done.out}"
+    return done.out
+
+
+def _settle(plan: Plan) -> str:
+    return f"{SETTLE} {plan.generation}"
+
+
+def _program() -> tuple[ModuleType, ModuleType]:
+    """nodeportd's own modules, to write transactions in its layout."""
+    if str(NODEPORTD) not in sys.path:
+        sys.path.insert(0, str(NODEPORTD))
+    return importlib.import_module("state"), importlib.import_module("ruleset")
+
+
+def _altered(plan: Plan, node: str, alter: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> str:
+    """The transaction that gives the web Service other endpoints on one node, behind nodeportd's back."""
+    state, ruleset = _program()
+    address = plan.node(node).address
+    endpoints = tuple((e.address, e.port) for e in plan.services[0].ports[0].endpoints)
+    before = state.State(1, (address,), (state.Port("default/web-service", "tcp", 30008, endpoints),))
+    after = state.State(1, (address,), (state.Port("default/web-service", "tcp", 30008, alter(endpoints)),))
+    return f"nft -f - <<'END'\n{ruleset.transaction(before, after)}END"
+
+
+def _without(plan: Plan) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    address = victim(plan).address
+    return lambda endpoints: tuple(endpoint for endpoint in endpoints if endpoint[0] != address)
+
+
+def _twice(plan: Plan) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    address = victim(plan).address
+    return lambda endpoints: (*endpoints, next(endpoint for endpoint in endpoints if endpoint[0] == address))
+
+
+def _table(rules: str) -> str:
+    return f"nft -f - <<'END'\ntable inet flt {{ chain c {{ {rules} }} }}\nEND"
+
+
+def _pod_unit(plan: Plan) -> str:
+    import hashlib
+
+    pod = victim(plan)
+    return hashlib.sha256(pod.key.encode()).hexdigest()[:8]
+
+
+def _stranger(plan: Plan) -> Injection:
+    key = _pod_unit(plan)
+    run = (
+        f"systemctl stop nodeport-pod@{key}; systemd-run --quiet --unit=stranger -p NetworkNamespacePath=/run/netns/pod-{key}"
+        " -E POD_NAME=stranger -E POD_UID=0000 -E POD_LISTENS=80/TCP /usr/bin/python3 -SE /usr/local/lib/nodeport/responder.py"
+    )
+    ready = (
+        f"for i in $(seq 100); do curl -sf {victim(plan).address}/hostname | grep -q stranger && exit 0; done; exit 1"
+    )
+    return Injection("n2", run, ready, f"systemctl stop stranger; systemctl start nodeport-pod@{key}; {_up(plan)}")
+
+
+def _up(plan: Plan) -> str:
+    return f"for i in $(seq 200); do curl -sf {victim(plan).address}/readyz >/dev/null && exit 0; done; exit 1"
+
+
+FAULTS = (
+    Fault("rule missing on one node", lambda plan: Injection(
+        "n2", "nft delete element ip nodeport services '{ tcp . 30008 }'",
+        "! nft list map ip nodeport services | grep -q 30008", _settle(plan)), "rule-missing", names_node="n2"),
+    Fault("whole ruleset flushed", lambda plan: Injection(
+        "n2", "nft flush ruleset", '[ -z "$(nft list ruleset)" ]', _settle(plan)), "ruleset-flushed", names_node="n2"),
+    Fault("one pod dead", lambda plan: Injection(
+        "n2", f"systemctl stop nodeport-pod@{_pod_unit(plan)}", f"! systemctl is-active nodeport-pod@{_pod_unit(plan)}",
+        f"systemctl start nodeport-pod@{_pod_unit(plan)}; {_up(plan)}"), "endpoint-dead", names_pod=True),
+    Fault("one endpoint left out on one node", lambda plan: Injection(
+        "n1", _altered(plan, "n1", _without(plan)), "nft list map ip nodeport endpoints-2 | grep -q 30008",
+        _settle(plan)), "endpoint-left-out", names_node="n1", names_pod=True),
+    Fault("one endpoint at double weight", lambda plan: Injection(
+        "n1", _altered(plan, "n1", _twice(plan)), "nft list map ip nodeport endpoints-4 | grep -q 30008",
+        _settle(plan)), "endpoint-weight", names_node="n1", names_pod=True),
+    Fault("pre-DNAT drop on one node", lambda plan: Injection(
+        "n2", _table("type filter hook prerouting priority -150; tcp dport 30008 counter drop"),
+        "nft list table inet flt", "nft delete table inet flt"), "pre-dnat-drop", names_node="n2"),
+    Fault("FORWARD drop", lambda plan: Injection(
+        "n2", _table("type filter hook forward priority 0; meta l4proto tcp counter drop"),
+        "nft list table inet flt", "nft delete table inet flt"), "forward-drop", names_node="n2"),
+    Fault("ip_forward=0", lambda plan: Injection(
+        "n2", "sysctl -qw net.ipv4.ip_forward=0", '[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]',
+        "sysctl -qw net.ipv4.ip_forward=1"), "ip-forward", names_node="n2"),
+    Fault("masquerade missing", lambda plan: Injection(
+        "n2", "nft flush chain ip nodeport postrouting", "! nft list table ip nodeport | grep -q masquerade",
+        _settle(plan)), "masquerade-missing", names_node="n2"),
+    Fault("endpoint blackholed on the ingress node", lambda plan: Injection(
+        "n1", f"ip route add blackhole {victim(plan).address}/32", "ip route show type blackhole | grep -q 10.244",
+        f"ip route delete blackhole {victim(plan).address}/32"), "endpoint-blackholed", names_node="n1", names_pod=True),
+    Fault("foreign responder on an endpoint's port", _stranger, "foreign-responder", names_pod=True),
+)  # fmt: skip
