@@ -144,7 +144,7 @@ def whole_body(attempt: Attempt, ended: bool) -> bytes | None:
         raw, found, _ = attempt.buffer.partition(b"\r\n\r\n")
         if not found:
             if ended or not b"HTTP/1.".startswith(attempt.buffer[:7]):
-                raise Unusable(f"not HTTP: {attempt.buffer[:60]!r}")
+                raise Unusable(f"not HTTP: {attempt.buffer.splitlines()[0][:60]!r}")
             return None
         attempt.head = Head(raw)
     head, body = attempt.head, attempt.buffer[attempt.head.size :]

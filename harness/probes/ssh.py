@@ -22,6 +22,11 @@ SECONDS = 10.0
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its tracebacks reach a person's terminal
 
 
+def user_of(ssh_config: Path, node: str) -> str:
+    """The user as whom a node is reached, empty when the configuration leaves that to ssh."""
+    return str(paramiko.SSHConfig.from_path(str(ssh_config)).lookup(node).get("user", ""))
+
+
 class Connection:
     """An SSH connection to the node of that name in ``ssh_config``.
 
@@ -93,5 +98,5 @@ class Connection:
             ours.settimeout(SECONDS)
             _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
         if not descriptors:
-            raise RigError(f"its ProxyCommand did not connect: {command}")
+            raise RigError("its ProxyCommand did not connect")
         return socket.socket(fileno=descriptors[0])

@@ -5,95 +5,128 @@ The probes say what the data plane does; this says why. A node that does not ans
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import testinfra
 
 from harness.model.cluster import Cluster
 from harness.model.observation import NodeFacts
 from harness.model.plan import Plan
+from harness.probes import routes, ruleset, ssh
 
-_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
-_OURS = ("ip", "nodeport")
+_STATUS = "/run/nodeport/status.json"
 _NODEPORTD = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd"
+_PODCTL = "/usr/local/lib/nodeport/podctl"
+_DRIFT_LINES = 10
+_COMMAND_SECONDS = 10
+
+
+class Unanswered(Exception):
+    """A node does not answer a question that every node can answer; the text says which and why."""
 
 
 def ask(cluster: Cluster, plan: Plan) -> tuple[NodeFacts, ...]:
-    """What every node says of itself, all asked at once."""
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        return tuple(pool.map(lambda node: _ask(cluster, plan, node.name), cluster.nodes))
+    """What every node says of itself, all asked at once, in the order of the cluster's nodes."""
+    with ThreadPoolExecutor(max_workers=min(32, max(1, len(cluster.nodes)))) as pool:
+        return tuple(pool.map(lambda node: _ask(cluster.ssh_config, plan, node.name), cluster.nodes))
 
 
-def _ask(cluster: Cluster, plan: Plan, node: str) -> NodeFacts:
-    host = testinfra.get_host(f"ssh://{node}", ssh_config=str(cluster.ssh_config))
+def _ask(ssh_config: Path, plan: Plan, node: str) -> NodeFacts:
     try:
-        return _facts(host, plan, node)
-    except (RuntimeError, AssertionError, OSError, ValueError) as error:
-        # testinfra raises RuntimeError for ssh's own exit code 255, AssertionError for an unexpected one
-        return NodeFacts(
-            node, reachable=False, error=str(error).strip().splitlines()[-1] if str(error) else "no answer"
+        # A scheme is always given: without one, testinfra would ask this machine.
+        host = testinfra.get_host(
+            f"ssh://{node}",
+            ssh_config=str(ssh_config),
+            ssh_extra_args="-o BatchMode=yes",
+            sudo=ssh.user_of(ssh_config, node) != "root",
         )
+        return _facts(host, plan, node)
+    except (RuntimeError, AssertionError, OSError, ValueError, Unanswered) as error:
+        # RuntimeError is what testinfra makes of ssh's own exit code 255, with the command's result in it
+        return NodeFacts(node, reachable=False, error=_last_line(error))
 
 
 def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
-    service = host.service("nodeportd.service")
-    status = _json(host, "cat /run/nodeport/status.json", {})
-    objects = _json(host, "nft --json list ruleset", {}).get("nftables", [])
-    drift = host.run(f"{_NODEPORTD} drift")
-    pods = {f"{pod['namespace']}/{pod['name']}": pod for pod in _json(host, "/usr/local/lib/nodeport/podctl list", [])}
-    routes = {route["dst"]: route.get("gateway") for route in _json(host, "ip -json -4 route show", [])}
+    generation, forwarder_error = _status(host)
+    rules_text = _output(host, "nft -t list ruleset")
+    rules = ruleset.read(rules_text)
     return NodeFacts(
         node=node,
         reachable=True,
-        kernel=host.check_output("uname -r"),
-        generation=status.get("generation"),
-        forwarder_running=service.is_running,
-        forwarder_error=status.get("error", ""),
-        drift=tuple(drift.stdout.strip().splitlines()[:10]) if drift.rc else (),
-        table_present=any(_table(entry) == _OURS for entry in objects if "table" in entry),
-        masquerade_present=any(_masquerades(entry) for entry in objects),
+        kernel=_output(host, "uname -r").strip(),
+        generation=generation,
+        forwarder_running=host.service("nodeportd.service").is_running,
+        forwarder_error=forwarder_error,
+        drift=tuple(_drift(host)),
+        table_present=ruleset.OURS in ruleset.tables(rules_text),
+        masquerade_present=ruleset.masquerades(rules),
         ip_forward=host.sysctl("net.ipv4.ip_forward") == 1,
-        missing_routes=tuple(
-            f"{other.pod_range} via {other.address}"
-            for other in plan.nodes
-            if other.name != node and routes.get(other.pod_range) != other.address
-        ),
-        pods_not_running=tuple(
-            pod.key for pod in plan.pods if pod.node == node and pods.get(pod.key, {}).get("state") != "active"
-        ),
-        foreign_drops=tuple(_foreign_drops(objects)),
+        missing_routes=routes.missing(plan, node, _listed(_output(host, "ip -json -4 route show"))),
+        pods_not_running=tuple(_pods_not_running(host, plan, node)),
+        foreign_drops=ruleset.foreign_drops(rules),
     )
 
 
-def _json(host: Any, command: str, otherwise: Any) -> Any:
-    done = host.run(command)
-    return json.loads(done.stdout) if done.rc == 0 and done.stdout.strip() else otherwise
+def _status(host: Any) -> tuple[int | None, str]:
+    """The generation that nodeportd runs, and the error that it reports; see ``docs/architecture.md``."""
+    done = _run(host, f"cat {_STATUS}")
+    if done.rc != 0:
+        return None, ""
+    try:
+        status = msgspec.json.decode(done.stdout, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        return None, f"{_STATUS} cannot be read: {error}"
+    generation = status.get("generation")
+    return generation if isinstance(generation, int) else None, str(status.get("error") or "")
 
 
-def _table(entry: dict[str, Any]) -> tuple[str, str]:
-    table = entry["table"]
-    return table["family"], table["name"]
+def _drift(host: Any) -> Iterator[str]:
+    """What nodeportd finds altered in its table; why, when it cannot tell."""
+    done = _run(host, f"{_NODEPORTD} drift")
+    lines = done.stdout.strip().splitlines()
+    yield from lines[:_DRIFT_LINES]
+    if len(lines) > _DRIFT_LINES:
+        yield f"and {len(lines) - _DRIFT_LINES} more"
+    if done.rc != 0 and not lines:
+        yield f"`nodeportd drift` cannot tell: {_last_line(done.stderr)}"
 
 
-def _masquerades(entry: dict[str, Any]) -> bool:
-    rule = entry.get("rule", {})
-    ours = (rule.get("family"), rule.get("table")) == _OURS
-    return ours and any("masquerade" in statement for statement in rule.get("expr", []))
+def _pods_not_running(host: Any, plan: Plan, node: str) -> Iterator[str]:
+    """Keys of the pods planned for this node whose unit does not run, or runs an earlier pod of that name."""
+    done = _run(host, f"{_PODCTL} list")
+    running = {
+        (f"{pod.get('namespace')}/{pod.get('name')}", pod.get("uid"))
+        for pod in (_listed(done.stdout) if done.rc == 0 else ())
+        if pod.get("state") == "active"
+    }
+    yield from (pod.key for pod in plan.pods if pod.node == node and (pod.key, pod.uid) not in running)
 
 
-def _foreign_drops(objects: list[dict[str, Any]]) -> Iterator[str]:
-    """Rules and policies of other tables that drop or reject, as ``family table chain: what``."""
-    for entry in objects:
-        chain, rule = entry.get("chain", {}), entry.get("rule", {})
-        if chain.get("policy") == "drop" and chain.get("hook") in _HOOKS and _foreign(chain):
-            yield f"{chain['family']} {chain['table']} {chain['name']}: policy drop in hook {chain['hook']}"
-        verbs = [verb for statement in rule.get("expr", []) for verb in ("drop", "reject") if verb in statement]
-        if verbs and _foreign(rule):
-            yield f"{rule['family']} {rule['table']} {rule['chain']}: {verbs[0]} (handle {rule['handle']})"
+def _run(host: Any, command: str) -> Any:
+    return host.run(f"timeout {_COMMAND_SECONDS} {command}")
 
 
-def _foreign(thing: dict[str, Any]) -> bool:
-    return (thing.get("family"), thing.get("table")) != _OURS
+def _output(host: Any, command: str) -> str:
+    """What a command printed that works on every node; raises :class:`Unanswered` when it does not."""
+    done = _run(host, command)
+    if done.rc != 0:
+        raise Unanswered(f"`{command}` failed: {_last_line(done.stderr)}")
+    return str(done.stdout)
+
+
+def _listed(text: str) -> Sequence[Mapping[str, object]]:
+    try:
+        return msgspec.json.decode(text or "[]", type=list[dict[str, object]])
+    except msgspec.DecodeError as error:
+        raise Unanswered(f"not a list in JSON: {error}") from error
+
+
+def _last_line(said: object) -> str:
+    """The last line of some text, of an exception, or of the command's result that is in one."""
+    result = said.args[0] if isinstance(said, BaseException) and said.args else said
+    lines = str(getattr(result, "stderr", result)).strip().splitlines()
+    return lines[-1] if lines else "no answer"

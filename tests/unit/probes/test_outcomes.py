@@ -116,7 +116,7 @@ def test_an_answer_is_one_however_it_comes(handle: Handler, serve: Serve, start_
         pytest.param(
             says_and_closes(WHOLE[:-2]), Outcome.BAD_ANSWER, "the server closed after 3 bytes of the body", id="cut"
         ),
-        pytest.param(says(b"SSH-2.0-x\r\n"), Outcome.BAD_ANSWER, "not HTTP: b'SSH-2.0-x\\r\\n'", id="not HTTP"),
+        pytest.param(says(b"SSH-2.0-x\r\nInvalid"), Outcome.BAD_ANSWER, "not HTTP: b'SSH-2.0-x'", id="not HTTP"),
         pytest.param(
             says(http(b"no", *HEADERS, status="404 Not Found")),
             Outcome.BAD_ANSWER,
