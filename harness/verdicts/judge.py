@@ -78,11 +78,8 @@ def _even_promises(cells: Sequence[Cell], tallies: Tallies) -> set[tuple[str, in
 
 def _excused(verdict: Verdict, cell: Cell, tallies: Tallies, unreachable: frozenset[str]) -> Verdict:
     """The verdict, or ERROR in place of FAIL when a node that SSH does not reach explains it."""
-    if (
-        cell.node in unreachable
-        and verdict.check == "refused"
-        and Outcome.REFUSED not in tallies.of(cell).both.failures
-    ):
+    unrefused = verdict.check == "refused" and Outcome.REFUSED not in tallies.of(cell).both.failures
+    if cell.node in unreachable and unrefused:
         return replace(verdict, status=Status.ERROR, summary=f"{cell.node} is not reachable over SSH either")
     if verdict.status is not Status.FAIL or not unreachable or verdict.check == "responders":
         return verdict
@@ -94,9 +91,7 @@ def _excused(verdict: Verdict, cell: Cell, tallies: Tallies, unreachable: frozen
         blamed = ", ".join(sorted(homes))
     else:
         return verdict
-    why = (
-        f"{verdict.summary}; but {blamed} is not reachable over SSH, so the rig is broken, not its data plane proven so"
-    )
+    why = f"{verdict.summary}; but {blamed} is not reachable over SSH either, so this is put down to the rig"
     return replace(verdict, status=Status.ERROR, summary=why)
 
 

@@ -1,4 +1,4 @@
-"""Case folders: a matrix of counts in, verdicts and diagnoses out, as people read them. See tests/cases/verdicts/README.md."""
+"""Case folders: a matrix of counts in, verdicts and diagnoses out. The format: tests/cases/verdicts/README.md."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
@@ -16,13 +17,14 @@ from harness.model.verdict import Status
 from harness.model.workload import Protocol, ServiceType
 
 CASES = sorted(path for path in (Path(__file__).parents[2] / "cases" / "verdicts").iterdir() if path.is_dir())
-OUTCOMES = {outcome.name.lower(): outcome for outcome in Outcome if outcome is not Outcome.OK}
+OUTCOMES: dict[str, Outcome] = {outcome.name.lower(): outcome for outcome in Outcome if outcome is not Outcome.OK}
 WELL = {
     "generation": 7,
     "forwarder_running": True,
     "table_present": True,
     "masquerade_present": True,
     "ip_forward": True,
+    "reachable": True,
 }
 
 
@@ -50,7 +52,7 @@ def fitting(rows: Mapping[str, Any], vantage: str, where: str, otherwise: Any) -
 def counts_of(row: Mapping[str, Any]) -> verdicts.Counts:
     answers = {f"default/{name}": times for name, times in row.items() if "-" in name and not name.startswith("?")}
     wrong = {name[1:]: times for name, times in row.items() if name.startswith("?")}
-    failures = {OUTCOMES[name]: times for name, times in row.items() if name in OUTCOMES}
+    failures: dict[Outcome, int] = {OUTCOMES[name]: times for name, times in row.items() if name in OUTCOMES}
     n = sum(answers.values()) + sum(wrong.values()) + sum(failures.values())
     held_up = row.get("held_up", 0)
     sources = {row["seen_as"]: n} if "seen_as" in row else {}
@@ -84,12 +86,8 @@ def directs_of(case: Mapping[str, Any], plan: Plan) -> list[Attempt]:
 
 
 def facts_of(case: Mapping[str, Any]) -> list[NodeFacts]:
-    said = {name: {**WELL, "reachable": True, **case.get("facts", {}).get(name, {})} for name in case["nodes"]}
-    lists = ("missing_routes", "pods_not_running", "foreign_drops")
-    return [
-        NodeFacts(name, **{key: tuple(value) if key in lists else value for key, value in fact.items()})
-        for name, fact in said.items()
-    ]
+    said = case.get("facts", {})
+    return [msgspec.convert({"node": name, **WELL, **said.get(name, {})}, NodeFacts) for name in case["nodes"]]
 
 
 def outcome_of(case: Mapping[str, Any]) -> str:

@@ -142,9 +142,9 @@ class Plane:
         """From ``node`` to the pod itself."""
         if (node, pod.node) in self.no_route or (own and (node, pod.name) in self.blackhole):
             return Outcome.UNREACHABLE
-        if pod.node != node:
-            if pod.node in self.down | self.forward_drop | self.no_forward or (node, pod.node) in self.cut:
-                return Outcome.TIMEOUT
+        deaf = pod.node in self.down | self.forward_drop | self.no_forward or (node, pod.node) in self.cut
+        if pod.node != node and deaf:
+            return Outcome.TIMEOUT
         if pod.name in self.gone:
             return Outcome.UNREACHABLE
         if pod.name in self.dead:
