@@ -27,35 +27,13 @@ from harness.support import clock
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nNodeport-Pod-Uid: u1\r\n\r\npod-1"
 
-QUICK_SERVER = f"""
-import select, socket
-listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
-listening.setblocking(False)
-print(listening.getsockname()[1], flush=True)
-poll = select.epoll()
-poll.register(listening, select.EPOLLIN)
-clients = {{}}
-while True:
-    for fd, _ in poll.poll():
-        if fd == listening.fileno():
-            client, _ = listening.accept()
-            clients[client.fileno()] = client
-            poll.register(client, select.EPOLLIN)
-            continue
-        try:
-            if clients[fd].recv(4096):
-                clients[fd].send({ANSWER!r})
-                continue
-        except ConnectionResetError:
-            pass
-        clients.pop(fd).close()
-"""
+QUICK_SERVER = Path(__file__).with_name("quick_server.py")
 
 
 @pytest.fixture
 def quick_server() -> Iterator[int]:
     """A server in a process of its own, quick enough not to be what is measured."""
-    with subprocess.Popen([sys.executable, "-c", QUICK_SERVER], stdout=subprocess.PIPE) as child:
+    with subprocess.Popen([sys.executable, QUICK_SERVER, "127.0.0.1", "0"], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         yield int(child.stdout.readline())
         child.kill()
