@@ -155,6 +155,17 @@ def test_a_kill_while_growing_keeps_what_ran(driver: NspawnDriver) -> None:
     assert _began(driver.up(Wish(count=3), _quiet), "n1") == began
 
 
+def test_a_lab_that_never_answered_does_not_run(driver: NspawnDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = driver.up(Wish(count=1), _quiet)
+    with monkeypatch.context() as impatient:
+        impatient.setattr("harness.drivers.nspawn.driver._BOOT_SECONDS", 0.0)
+        with pytest.raises(DriverError, match="no SSH within 0 s"):
+            driver.up(Wish(count=2), _quiet)
+    assert set(driver._running(driver.planned(Wish(count=2)).nodes)) >= set(cluster.nodes)
+    assert driver.status() is None
+    assert driver.up(Wish(count=2), _quiet).uid == cluster.uid
+
+
 def test_a_build_dies_with_the_harness_and_is_cleared_away(
     driver: NspawnDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +268,7 @@ def test_nodes_do_not_share_their_services(driver: NspawnDriver) -> None:
 def test_a_reboot_comes_back_with_its_disk_and_a_new_network(driver: NspawnDriver) -> None:
     cluster = driver.up(Wish(count=2), _quiet)
     began = _began(cluster, "n1")
+    _ask(cluster, "n2", "ping -c 1 -W 2 192.168.56.11")  # so that n2 remembers where n1 was
     _ask(cluster, "n1", "touch /root/kept && nft add table ip lost && ip route add 10.9.0.0/24 via 192.168.56.12")
     _ssh(cluster, "n1", "systemctl reboot")
 

@@ -53,11 +53,12 @@ def lab_key(names: Names) -> str:
 def write_files(names: Names, cluster: Cluster) -> None:
     """Leave ``ssh_config`` and ``inventory.yml``: literal values only, nothing to be worked out later."""
     names.sockets.mkdir(mode=0o700, exist_ok=True)
-    write_atomic(cluster.ssh_config, _ssh_config(names, cluster))
-    write_atomic(cluster.inventory, yaml.safe_dump(_inventory(names, cluster), sort_keys=False, width=200))
+    write_atomic(cluster.ssh_config, config(names, cluster))
+    write_atomic(cluster.inventory, inventory(names, cluster))
 
 
-def _ssh_config(names: Names, cluster: Cluster) -> str:
+def config(names: Names, cluster: Cluster) -> str:
+    """``ssh_config``, see ssh_config(5): ``ssh -F`` it from anywhere on this machine."""
     hosts = "".join(f"Host {node.name} {node.address}\n  HostName {node.address}\n\n" for node in cluster.nodes)
     keys_folder = names.folder / "keys"
     inside = ["nsenter", f"--net={NETNS / names.fabric}", sys.executable, "-SE", str(_FDPASS)]
@@ -72,12 +73,12 @@ def _ssh_config(names: Names, cluster: Cluster) -> str:
     )
 
 
-def _inventory(names: Names, cluster: Cluster) -> dict[str, object]:
+def inventory(names: Names, cluster: Cluster) -> str:
+    """``inventory.yml``: the group ``nodes``, and what holds for all of them."""
     hosts = {
         node.name: {
             "ansible_host": node.address,
             "ansible_user": "root",
-            "ansible_ssh_private_key_file": str(names.folder / "keys" / "lab"),
             "nodeport_address": node.address,
             "harness_release": node.release,
         }
@@ -93,7 +94,8 @@ def _inventory(names: Names, cluster: Cluster) -> dict[str, object]:
         "harness_lab_uid": cluster.uid,
         "harness_client_netns": str(cluster.client_netns),
     }
-    return {"all": {"vars": variables, "children": {"nodes": {"hosts": hosts}}}}
+    whole = {"all": {"vars": variables, "children": {"nodes": {"hosts": hosts}}}}
+    return yaml.safe_dump(whole, sort_keys=False, width=200)
 
 
 def silent_nodes(names: Names, nodes: Sequence[Node], within: float) -> list[Node]:
