@@ -1,103 +1,110 @@
 """nodeportd: the forwarding state of one node, on nftables.
 
-    nodeportd serve             bring the kernel to /etc/nodeport/state.json, again on every SIGHUP
-    nodeportd check FILE        whether FILE is a state; reasons on stderr when it is not
+    nodeportd serve [FILE]      bring the kernel to the state in FILE, again on every SIGHUP
+    nodeportd check FILE        whether FILE is a state; reasons on stderr and exit code 1 when it is not
     nodeportd render FILE       the nftables text of a state
-    nodeportd drift             what of the table is not as it was left; exit 1 when there is something
+    nodeportd drift [FILE]      what of the table is not as FILE says; exit 0 nothing, 1 something, 2 cannot tell
     nodeportd settle GENERATION [--check]
-                                have the daemon run that generation and the table be right; JSON of what had to be done
+                                have the daemon run that generation and the table be right; JSON of what was wrong
+
+FILE is /etc/nodeport/state.json unless given; the status is in $RUNTIME_DIRECTORY, else in /run/nodeport.
 """
 
+from __future__ import annotations
+
 import json
-import subprocess
+import os
 import sys
-import time
 from pathlib import Path
 
-import state
+# This folder is what is run, so Python looks for modules within it: the package itself is one folder up.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-SETTLE_SECONDS = 20.0
+from nodeportd import state  # noqa: E402 - found by the line above
+
+FILE = "/etc/nodeport/state.json"
+STATUS = Path(os.environ.get("RUNTIME_DIRECTORY", "/run/nodeport")) / "status.json"
 
 
-def main(words):
-    """Carry out one verb."""
+def main(words: list[str]) -> int:
+    """Carry out one verb and return the exit code."""
     match words:
-        case ["serve"]:
-            import daemon
-            from kernel import Kernel
+        case ["serve", *rest] if len(rest) <= 1:
+            from nodeportd import daemon
 
-            daemon.serve(Kernel())
+            daemon.serve(Path(*(rest or [FILE])), STATUS)
         case ["check", file]:
-            read(file)
+            return 0 if read(file) else 1
         case ["render", file]:
-            import ruleset
-
-            print(ruleset.full(read(file)), end="")
-        case ["drift"]:
-            found = drift()
-            print("\n".join(found))
-            sys.exit(1 if found else 0)
-        case ["settle", generation, *rest] if generation.isdigit() and rest in ([], ["--check"]):
-            todo = unsettled(int(generation))
-            if todo and not rest:
-                settle(int(generation))
-            print(json.dumps({"settled": todo} if todo else {}))
+            return render(file)
+        case ["drift", *rest] if len(rest) <= 1:
+            return drift(Path(*(rest or [FILE])))
+        case ["settle", generation, *rest] if generation.isdecimal() and rest in ([], ["--check"]):
+            return settle(int(generation), really=not rest)
         case _:
-            sys.exit(__doc__)
+            complain(__doc__ or "")
+            return 2
+    return 0
 
 
-def read(file):
-    """The state in a file; ends the program with every reason when it is none."""
+def read(file: str) -> state.State | None:
+    """The state in a file; every reason on stderr when it is none."""
     try:
-        return state.parse(Path(file).read_text())
+        return state.parse(Path(file).read_bytes())
     except state.StateError as error:
-        sys.exit("\n".join(f"{file}: {reason}" for reason in error.reasons))
+        complain("\n".join(f"{file}: {reason}" for reason in error.reasons))
     except OSError as error:
-        sys.exit(f"{file}: {error.strerror}")
+        complain(f"{file}: {error.strerror}")
+    return None
 
 
-def drift():
-    """What of the kernel's table is not as nodeportd left it."""
-    import daemon
-    from kernel import Kernel
+def render(file: str) -> int:
+    """Print the nftables text of a state."""
+    from nodeportd import ruleset
 
-    return daemon.drift(Kernel())
-
-
-def status():
-    """What the daemon last said of itself; empty when it never said anything."""
-    import daemon
-
-    return json.loads(daemon.STATUS.read_text()) if daemon.STATUS.exists() else {}
+    wanted = read(file)
+    if wanted is None:
+        return 1
+    print(ruleset.full(wanted), end="")
+    return 0
 
 
-def active():
-    """Whether the daemon runs."""
-    return subprocess.run(["systemctl", "is-active", "--quiet", "nodeportd.service"], check=False).returncode == 0
+def drift(file: Path) -> int:
+    """Print what is not as it should be."""
+    from nodeportd.kernel import KernelError
+    from nodeportd.settle import differences
+
+    try:
+        found = differences(file)
+    except (KernelError, state.StateError, OSError) as error:
+        complain(f"nodeportd cannot compare the table with {file}: {error}")
+        return 2
+    print("".join(f"{line}\n" for line in found), end="")
+    return 1 if found else 0
 
 
-def unsettled(generation):
-    """Why the node does not run that generation as it should, in words; empty when it does."""
-    if not active():
-        return ["nodeportd does not run"]
-    said = status()
-    if said.get("generation") != generation:
-        return [f"generation {said.get('generation')} runs instead of {generation}"]
-    return [said["error"]] if said.get("error") else drift()
+def settle(generation: int, *, really: bool) -> int:
+    """Print what was wrong and, unless it was only asked, is not any more."""
+    from nodeportd import settle as asked
+
+    todo = asked.unsettled(generation, Path(FILE), STATUS)
+    if todo and really:
+        try:
+            asked.settle(generation, Path(FILE), STATUS)
+        except asked.Unsettled as error:
+            complain(str(error))
+            return 1
+    print(json.dumps({"settled": list(todo)} if todo else {}))
+    return 0
 
 
-def settle(generation):
-    """Start or reload the daemon and wait; ends the program with the daemon's own words when it does not get there."""
-    verb = "reload" if active() else "start"
-    subprocess.run(["systemctl", verb, "nodeportd.service"], check=False)
-    deadline = time.monotonic() + SETTLE_SECONDS
-    left = unsettled(generation)
-    while left and time.monotonic() < deadline:
-        time.sleep(0.02)
-        left = unsettled(generation)
-    if left:
-        sys.exit(f"nodeportd did not settle within {SETTLE_SECONDS:g} s: " + "; ".join(left[:10]))
+def complain(text: str) -> None:
+    """A message for a person."""
+    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokenPipeError:
+        sys.exit(1)

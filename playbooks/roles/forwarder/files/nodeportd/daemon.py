@@ -3,93 +3,100 @@
 SIGHUP reads the state again. Rules outlive the program, as kube-proxy's do: stopping it cuts nobody off.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import signal
 import socket
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
-import ruleset
-import state
-from kernel import KernelError
+from nodeportd import ruleset, state
+from nodeportd.kernel import Kernel, KernelError
 
-STATE = Path("/etc/nodeport/state.json")
-STATUS = Path("/run/nodeport/status.json")
-SNAPSHOT = Path("/run/nodeport/table.json")
 BACKEND = "nftables"
 
 
 class Daemon:
-    """The state in force, and the table as it was right after it was put in force."""
+    """The state in force. Nothing is known of the kernel's table at first, so it is replaced at the first chance."""
 
-    def __init__(self, kernel):
-        self.kernel = kernel
-        self.applied = None
+    def __init__(self, kernel: Kernel, file: Path, status: Path) -> None:
+        self._kernel = kernel
+        self._file = file
+        self._status = status
+        self._running: state.State | None = None
+        self._certain = False
+        self._applied_at = ""
 
-    def reload(self):
+    def reload(self) -> None:
         """Bring the kernel to the state file; a state that is refused leaves the rules as they are."""
+        note = ""
         try:
-            text = STATE.read_text() if STATE.exists() else None
-            wanted = state.parse(text) if text is not None else state.EMPTY
-            self._apply(wanted)
-        except (state.StateError, KernelError, OSError) as error:
-            print(f"state refused, the rules stay as they are: {error}", file=sys.stderr, flush=True)
-            self._say(self.applied or state.EMPTY, str(error))
-            return
-        self.applied = wanted
-        write(SNAPSHOT, json.dumps(self.kernel.listing()))
-        missing = "" if text is not None else f"{STATE} is missing; nothing is forwarded"
-        self._say(wanted, missing)
-        print(f"generation {wanted.generation}: {len(wanted.ports)} nodePorts", flush=True)
+            if self._running is None and not self._file.exists():
+                wanted, note = state.EMPTY, f"{self._file} is missing: nothing is forwarded"
+            else:
+                wanted = state.parse(self._file.read_bytes())
+            self._bring(wanted)
+        except (state.StateError, OSError) as error:
+            self._say(f"{self._file} is refused, the rules stay as they are: {error}")
+        except KernelError as error:
+            self._say(f"the kernel did not take over {self._file}: {error}")
+        else:
+            self._running = wanted
+            self._applied_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            self._say(note)
 
-    def _apply(self, wanted):
-        """One transaction: only what differs, or the whole table when it is not as we left it."""
-        if self.applied is None or drift(self.kernel):
-            self.kernel.apply(ruleset.full(wanted))
-            return
-        change = ruleset.transaction(self.applied, wanted)
-        if change:
+    def _bring(self, wanted: state.State) -> None:
+        """Change what differs; when nothing does, replace the whole table: somebody asks because it is not right."""
+        known, self._certain = self._certain, False
+        if known and self._running is not None and wanted != self._running:
             try:
-                self.kernel.apply(change)
-            except KernelError:  # somebody altered the table this very moment: make it ours again
-                self.kernel.apply(ruleset.full(wanted))
+                for step in ruleset.steps(self._running, wanted):
+                    self._kernel.apply(step)
+            except KernelError as error:
+                log(f"somebody altered the table, it is made anew: {error}")
+                self._kernel.apply(ruleset.full(wanted))
+        else:
+            self._kernel.apply(ruleset.full(wanted))
+        self._certain = True
 
-    def _say(self, running, error):
-        write(STATUS, json.dumps({
+    def _say(self, error: str) -> None:
+        """Write the status, log the same, tell systemd."""
+        running = self._running or state.EMPTY
+        services = len({port.service for port in running.ports})
+        status = {
             "version": state.VERSION,
             "backend": BACKEND,
             "generation": running.generation,
-            "services": len({port.service for port in running.ports}),
+            "services": services,
             "endpoints": sum(len(port.endpoints) for port in running.ports),
-            "applied_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "applied_at": self._applied_at,
             "error": error,
-        }))  # fmt: skip
+        }
+        said = f"generation {running.generation}, {services} Services" + (f"; {error}" if error else "")
+        log(said)
+        notify(f"STATUS={said}")
+        try:
+            write(self._status, json.dumps(status))
+        except OSError as failure:
+            log(f"cannot write {self._status}: {failure}")
 
 
-def drift(kernel):
-    """What of our table is not as nodeportd left it: ``- missing`` and ``+ foreign`` lines; empty when it is."""
-    if not SNAPSHOT.exists():
-        return ["the table was never made"]
-    left, now = set(json.loads(SNAPSHOT.read_text())), set(kernel.listing())
-    if not now:
-        return [f"table {ruleset.TABLE} is gone"]
-    return [f"- {line}" for line in sorted(left - now)] + [f"+ {line}" for line in sorted(now - left)]
-
-
-def serve(kernel):
+def serve(file: Path, status: Path) -> None:
     """Run until SIGTERM or SIGINT."""
     asked = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, asked)
-    daemon = Daemon(kernel)
+    daemon = Daemon(Kernel(), file, status)
     daemon.reload()
     notify("READY=1")
     while signal.sigwait(asked) == signal.SIGHUP:
         daemon.reload()
+    notify("STOPPING=1")
 
 
-def notify(message):
+def notify(message: str) -> None:
     """Tell systemd, sd_notify(3); nothing happens when nobody listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
@@ -98,9 +105,14 @@ def notify(message):
             out.send(message.encode())
 
 
-def write(path, text):
+def log(text: str) -> None:
+    """A line for the journal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
-    partial.write_text(text + "\n")
-    partial.rename(path)
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,51 +1,91 @@
-"""The one door to the kernel: libnftables in this process, no ``nft`` to start.
+"""The one door to the kernel: libnftables in this process, no ``nft`` to start."""
 
-Listing is normalised (sorted, without counters), so that two listings of an unaltered table are equal whatever the
-order in which the kernel walks its hash tables, and whichever version of nftables prints them.
-"""
+from __future__ import annotations
 
-import re
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
 
 import nftables
 
-TABLE = "ip nodeport"
+from nodeportd import listing
+from nodeportd.ruleset import TABLE
+
+_CLONE_NEWNET = 0x40000000
+_NO_TABLE = "No such file or directory"
 
 
 class KernelError(Exception):
-    """nftables refused; the text says why."""
+    """The kernel, or nftables before it, refused; the text says why."""
 
 
 class Kernel:
-    """Transactions on, and listings of, our own table."""
+    """Transactions on, and listings of, our own table in the network namespace of this process."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._nft = nftables.Nftables()
         self._nft.set_stateless_output(True)
 
-    def apply(self, text):
+    def apply(self, text: str) -> None:
         """Carry out one transaction, whole or not at all.
 
         Raises :class:`KernelError`.
         """
         code, _, error = self._nft.cmd(text)
         if code != 0:
-            raise KernelError(" ".join(error.split())[:500])
+            raise KernelError(_reason(error))
 
-    def check(self, text):
-        """Have nftables check a text and change nothing.
+    def table(self) -> str | None:
+        """Our table as nftables lists it; ``None`` when there is none.
 
         Raises :class:`KernelError`.
         """
-        self._nft.set_dry_run(True)
-        try:
-            self.apply(text)
-        finally:
-            self._nft.set_dry_run(False)
+        code, shown, error = self._nft.cmd(f"list table {TABLE}")
+        if code == 0:
+            return str(shown)
+        if _NO_TABLE in error:
+            return None
+        raise KernelError(_reason(error))
 
-    def listing(self):
-        """The statements and elements of our table, sorted; empty when there is no table."""
-        code, shown, _ = self._nft.cmd(f"list table {TABLE}")
-        if code != 0:
-            return ()
-        parts = re.split(r"[\n,]", shown.replace("elements = {", "\n").replace("}", "\n"))
-        return tuple(sorted(part.strip() for part in parts if part.strip(" {\t")))
+
+def drift(text: str) -> tuple[str, ...]:
+    """What of our table is not as the full ``text`` would make it, a line each; nothing when it is exactly so.
+
+    The wanted table is made in a network namespace of its own for a moment and listed by the same nftables, so
+    that two listings are compared and no version's way of printing matters.
+
+    Raises :class:`KernelError`, also without CAP_SYS_ADMIN.
+    """
+    found = Kernel().table()
+    with _fresh_network():
+        pattern = Kernel()
+        pattern.apply(text)
+        wanted = pattern.table()
+    if found is None or wanted is None:
+        return (f"- table {TABLE}",)
+    return tuple(listing.differences(listing.parse(wanted), listing.parse(found)))
+
+
+@contextlib.contextmanager
+def _fresh_network() -> Iterator[None]:
+    """Within: this thread is in a new, empty network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            why = os.strerror(ctypes.get_errno())
+            raise KernelError(f"cannot make a network namespace to compare with: {why}")
+        try:
+            yield
+        finally:
+            if libc.setns(home, _CLONE_NEWNET) != 0:
+                raise KernelError(f"cannot go back to the node's network: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(home)
+
+
+def _reason(error: str) -> str:
+    """nftables' complaint without the text it quotes, which may be long."""
+    lines = [line for line in error.splitlines() if "Error:" in line]
+    return (lines or error.split("\n") or ["no reason given"])[0][:300]

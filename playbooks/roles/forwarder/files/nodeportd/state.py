@@ -1,115 +1,182 @@
-"""What a node shall forward: ``/etc/nodeport/state.json``, read strictly.
+"""What a node shall forward: ``/etc/nodeport/state.json``, read strictly (format: docs/architecture.md).
 
 A state that is not understood in full is refused with every reason, and the rules stay as they are.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 VERSION = 1
-NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+MOST_ENDPOINTS = 1000
+"""Endpoints of one Service port; Kubernetes' EndpointSlices hold at most as many, and each number has its own map."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_STATE = {"version": int, "generation": int, "node": str, "addresses": list, "services": list}
+_SERVICE = {"namespace": str, "name": str, "ports": list}
+_PORT = {"name": str, "protocol": str, "node_port": int, "endpoints": list}
+_ENDPOINT = {"address": str, "port": int}
+_WORDS: Mapping[type, str] = {int: "a whole number", str: "a text", list: "a list", dict: "a mapping"}
 
 
 class StateError(Exception):
-    """The state is refused; ``reasons`` has a line for each fault."""
+    """The state is refused; ``reasons`` has a line for each fault, ``where: what``."""
 
-    def __init__(self, reasons):
+    def __init__(self, reasons: Iterable[str]) -> None:
         self.reasons = tuple(reasons)
         super().__init__("; ".join(self.reasons))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Port:
-    """One nodePort: ``protocol`` is ``tcp`` or ``udp``, ``endpoints`` are (address, port) pairs."""
+    """One nodePort: ``protocol`` is ``tcp`` or ``udp``, ``endpoints`` are (IPv4 address, port) pairs."""
 
     service: str
     protocol: str
     node_port: int
-    endpoints: tuple
+    endpoints: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class State:
     """A whole state; ``addresses`` are those of the node at which nodePorts answer."""
 
     generation: int
-    addresses: tuple
-    ports: tuple
+    addresses: tuple[str, ...]
+    ports: tuple[Port, ...]
 
 
 EMPTY = State(0, (), ())
 
 
-def parse(text):
-    """The state that a text describes.
+def parse(raw: bytes) -> State:
+    """The state that a file's content describes.
 
     Raises :class:`StateError`.
     """
     try:
-        document = json.loads(text)
-    except ValueError as error:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:
         raise StateError([f"not JSON: {error}"]) from None
-    reasons = []
-    try:
-        state = _state(document, reasons)
-    except (AttributeError, TypeError, KeyError) as error:
-        raise StateError([*reasons, f"not of the shape of version {VERSION}: {error!r}"]) from None
+    reasons: list[str] = []
+    state = _state(document, reasons)
     if reasons:
         raise StateError(reasons)
     return state
 
 
-def _state(document, reasons):
-    _only(document, {"version", "generation", "node", "addresses", "services"}, "state", reasons)
-    if document["version"] != VERSION:
-        raise StateError([f"version {document['version']!r} is not understood; this is version {VERSION}"])
-    if not _whole(document["generation"], 0, 2**53):
-        reasons.append(f"generation {document['generation']!r} is not a whole number")
-    addresses = tuple(_address(address, "addresses", reasons) for address in document["addresses"])
-    ports = tuple(port for service in document["services"] for port in _ports(service, reasons))
-    seen = set()
-    for port in ports:
-        if (port.protocol, port.node_port) in seen:
-            reasons.append(f"{port.service}: {port.protocol} {port.node_port} is there twice")
-        seen.add((port.protocol, port.node_port))
-    return State(document["generation"], addresses, ports)
+def _state(document: Any, reasons: list[str]) -> State:
+    found = _version(document)
+    if found is not None and found != VERSION:  # another version's fields are not ours to judge
+        reasons.append(f"version: {_shown(found)} is not understood, this nodeportd knows version {VERSION}")
+        return EMPTY
+    fields = _fields(document, _STATE, "the state", reasons)
+    if fields is None:
+        return EMPTY
+    _whole(fields["generation"], 0, 2**53, "generation", reasons)
+    addresses = tuple(_addresses(fields["addresses"], reasons))
+    ports = tuple(port for index, service in enumerate(fields["services"])
+                  for port in _ports(service, f"services[{index}]", reasons))  # fmt: skip
+    taken = Counter((port.protocol, port.node_port) for port in ports)
+    for (protocol, number), times in taken.items():
+        if times > 1:
+            owners = ", ".join(port.service for port in ports if (port.protocol, port.node_port) == (protocol, number))
+            reasons.append(f"services: {protocol.upper()} nodePort {number} is wanted {times} times, by {owners}")
+    return State(fields["generation"], addresses, ports)
 
 
-def _ports(service, reasons):
-    _only(service, {"namespace", "name", "ports"}, "service", reasons)
-    key = f"{service['namespace']}/{service['name']}"
-    if not all(isinstance(part, str) and NAME.fullmatch(part) for part in (service["namespace"], service["name"])):
-        reasons.append(f"{key!r} is not a name")
-    for port in service["ports"]:
-        _only(port, {"name", "protocol", "node_port", "endpoints"}, key, reasons)
-        if port["protocol"] not in ("TCP", "UDP"):
-            reasons.append(f"{key}: protocol {port['protocol']!r} is neither TCP nor UDP")
-        if not _whole(port["node_port"], 1, 65535):
-            reasons.append(f"{key}: node_port {port['node_port']!r} is not a port")
-        endpoints = tuple(_endpoint(endpoint, key, reasons) for endpoint in port["endpoints"])
-        yield Port(key, str(port["protocol"]).lower(), port["node_port"], endpoints)
+def _version(document: Any) -> Any:
+    return document.get("version") if type(document) is dict else None
 
 
-def _endpoint(endpoint, key, reasons):
-    _only(endpoint, {"address", "port"}, key, reasons)
-    if not _whole(endpoint["port"], 1, 65535):
-        reasons.append(f"{key}: endpoint port {endpoint['port']!r} is not a port")
-    return _address(endpoint["address"], key, reasons), endpoint["port"]
+def _addresses(values: list[Any], reasons: list[str]) -> Iterator[str]:
+    for index, value in enumerate(values):
+        where = f"addresses[{index}]"
+        if value in values[:index]:
+            reasons.append(f"{where}: {_shown(value)} is there twice")
+        yield _address(value, where, reasons)
 
 
-def _address(value, where, reasons):
+def _ports(service: Any, where: str, reasons: list[str]) -> Iterator[Port]:
+    fields = _fields(service, _SERVICE, where, reasons)
+    if fields is None:
+        return
+    _name(fields["namespace"], f"{where}.namespace", reasons)
+    _name(fields["name"], f"{where}.name", reasons)
+    for index, port in enumerate(fields["ports"]):
+        within = f"{where}.ports[{index}]"
+        found = _fields(port, _PORT, within, reasons)
+        if found is not None:
+            yield _port(found, f"{fields['namespace']}/{fields['name']}", within, reasons)
+
+
+def _port(fields: Mapping[str, Any], service: str, where: str, reasons: list[str]) -> Port:
+    if fields["name"]:
+        _name(fields["name"], f"{where}.name", reasons)
+    if fields["protocol"] not in ("TCP", "UDP"):
+        reasons.append(f"{where}.protocol: {_shown(fields['protocol'])} is neither TCP nor UDP")
+    _whole(fields["node_port"], 1, 65535, f"{where}.node_port", reasons)
+    endpoints = tuple(_endpoint(endpoint, f"{where}.endpoints[{index}]", reasons)
+                      for index, endpoint in enumerate(fields["endpoints"]))  # fmt: skip
+    if len(set(endpoints)) < len(endpoints):  # it would get more than its share
+        reasons.append(f"{where}.endpoints: one is there twice")
+    if len(endpoints) > MOST_ENDPOINTS:
+        reasons.append(f"{where}.endpoints: {len(endpoints)} are too many, {MOST_ENDPOINTS} is the most")
+    return Port(service, fields["protocol"].lower(), fields["node_port"], endpoints)
+
+
+def _endpoint(endpoint: Any, where: str, reasons: list[str]) -> tuple[str, int]:
+    fields = _fields(endpoint, _ENDPOINT, where, reasons)
+    if fields is None:
+        return where, 0
+    _whole(fields["port"], 1, 65535, f"{where}.port", reasons)
+    return _address(fields["address"], f"{where}.address", reasons), fields["port"]
+
+
+def _name(value: str, where: str, reasons: list[str]) -> None:
+    if not _NAME.fullmatch(value):
+        reasons.append(f"{where}: {_shown(value)} is not a name of Kubernetes")
+
+
+def _address(value: Any, where: str, reasons: list[str]) -> str:
     try:
-        return str(ipaddress.IPv4Address(value))
+        if type(value) is str and ipaddress.IPv4Address(value).packed[0] in _USUAL:
+            return value
+        reasons.append(f"{where}: {_shown(value)} is not the IPv4 address of a machine")
     except ValueError:
-        reasons.append(f"{where}: {value!r} is not an IPv4 address")
-        return ""
+        reasons.append(f"{where}: {_shown(value)} is not an IPv4 address")
+    return ""
 
 
-def _whole(value, least, most):
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+_USUAL = frozenset(range(1, 224)) - {127}
+"""First octets of unicast addresses; the kernel does not forward to loopback (KEP-6032 has the reasons)."""
 
 
-def _only(mapping, known, where, reasons):
-    reasons.extend(f"{where}: field {field!r} is not known" for field in sorted(set(mapping) - known))
+def _whole(value: int, least: int, most: int, where: str, reasons: list[str]) -> None:
+    if not least <= value <= most:
+        reasons.append(f"{where}: {value} is not within {least} to {most}")
+
+
+def _fields(value: Any, known: Mapping[str, type], where: str, reasons: list[str]) -> Mapping[str, Any] | None:
+    """The mapping, if it has exactly the known fields, each of its type (``true`` is no whole number)."""
+    if type(value) is not dict:
+        reasons.append(f"{where}: {_shown(value)} is not a mapping")
+        return None
+    if value.keys() == known.keys() and all(type(value[field]) is kind for field, kind in known.items()):
+        return value
+    reasons.extend(f"{where}: field {field} is missing" for field in known if field not in value)
+    reasons.extend(f"{where}: field {_shown(field)} is not known" for field in value if field not in known)
+    reasons.extend(f"{where}.{field}: {_shown(value[field])} is not {_WORDS[kind]}"
+                   for field, kind in known.items() if field in value and type(value[field]) is not kind)  # fmt: skip
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -1,0 +1,334 @@
+"""A client, a node that runs nodeportd, and a pod with several addresses: each a network namespace, traffic is real.
+
+::
+
+    client 10.99.0.2 ── 10.99.0.1 node 10.244.0.1 ── 10.244.0.2, .3, .4, .5 pod
+
+The pod listens on TCP and UDP port 80 of all its addresses and answers ``<its own address> <the client it saw>``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import secrets
+import signal
+import socket
+import socketserver
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from harness.support import clock, process
+
+PROGRAM = Path(__file__).parents[2] / "playbooks/roles/forwarder/files/nodeportd"
+PYTHON = "/usr/bin/python3"
+NODE = "10.99.0.1"
+GATEWAY = "10.244.0.1"
+PODS = ("10.244.0.2", "10.244.0.3", "10.244.0.4", "10.244.0.5")
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """Within: this thread is in the network namespace; a socket made here stays in it."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        assert _LIBC.setns(there, _CLONE_NEWNET) == 0
+        yield
+    finally:
+        assert _LIBC.setns(home, _CLONE_NEWNET) == 0
+        os.close(home)
+        os.close(there)
+
+
+def state(generation: int, *ports: Mapping[str, Any], addresses: Sequence[str] = (NODE,)) -> dict[str, Any]:
+    """A state as Ansible would deliver it, one Service for each port."""
+    services = [
+        {"namespace": "default", "name": f"service-{index}", "ports": [port]} for index, port in enumerate(ports)
+    ]
+    return {"version": 1, "generation": generation, "node": "n1", "addresses": [*addresses], "services": services}
+
+
+def port(number: int, *addresses: str, protocol: str = "TCP", target: int = 80) -> dict[str, Any]:
+    """A Service port with an endpoint at each address."""
+    endpoints = [{"address": address, "port": target} for address in addresses]
+    return {"name": "", "protocol": protocol, "node_port": number, "endpoints": endpoints}
+
+
+@contextlib.contextmanager
+def serving(namespace: str, address: str, number: int) -> Iterator[None]:
+    """Within: somebody answers on this TCP and UDP port."""
+    with inside(namespace):
+        servers = (_Tcp((address, number), _Answer), _Udp((address, number), _Datagram))
+    threads = [threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for server, thread in zip(servers, threads, strict=True):
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+class Rig:
+    """The three namespaces, the pod's servers and nodeportd; used as a context, it leaves nothing behind."""
+
+    def __init__(self, folder: Path) -> None:
+        lab = f"fwd-{secrets.token_hex(3)}"
+        self.client, self.node, self.pod = f"{lab}-c", f"{lab}-n", f"{lab}-p"
+        self.file = folder / "state.json"
+        self.runtime = folder / "run"
+        self.log = folder / "journal"
+        self._undo = contextlib.ExitStack()
+        self._daemon: process.Process[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            self._undo = undo
+            self._namespaces()
+            self._servers()
+            undo.callback(self.kill)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._undo.close()
+
+    def _namespaces(self) -> None:
+        for name in (self.client, self.node, self.pod):
+            process.check(["ip", "netns", "add", name], what="make a namespace")
+            self._undo.callback(process.run, ["ip", "netns", "delete", name])
+            self.ip(name, "link set lo up")
+        self.ip(self.node, f"link add client type veth peer name eth0 netns {self.client}")
+        self.ip(self.node, f"link add cni0 type veth peer name eth0 netns {self.pod}")
+        for name, link, *addresses in (
+            (self.client, "eth0", "10.99.0.2/24"),
+            (self.node, "client", f"{NODE}/24"),
+            (self.node, "cni0", f"{GATEWAY}/24"),
+            (self.pod, "eth0", *(f"{address}/24" for address in PODS)),
+        ):
+            for address in addresses:
+                self.ip(name, f"address add {address} dev {link}")
+            self.ip(name, f"link set {link} up")
+        process.check(["ip", "netns", "exec", self.node, "sysctl", "-qw", "net.ipv4.ip_forward=1"], what="forward")
+
+    def ip(self, namespace: str, words: str) -> None:
+        """Run ``ip`` in a namespace."""
+        process.check(["ip", "-n", namespace, *words.split()], what="set up the rig")
+
+    def nft(self, words: str) -> str:
+        """Run ``nft`` on the node and return what it says."""
+        return process.check(["ip", "netns", "exec", self.node, "nft", words], what="ask nft").out
+
+    def _servers(self) -> None:
+        for address in PODS:
+            self._undo.enter_context(serving(self.pod, address, 80))
+
+    # nodeportd
+
+    def argv(self, *words: str) -> list[str | Path]:
+        """The command line that runs a verb of nodeportd on the node."""
+        environment = f"RUNTIME_DIRECTORY={self.runtime}"
+        return ["ip", "netns", "exec", self.node, "env", environment, PYTHON, "-EB", PROGRAM, *words]
+
+    def nodeportd(self, *words: str) -> process.Completed:
+        """Run a verb of nodeportd on the node to its end."""
+        return process.run(self.argv(*words), timeout=20)
+
+    def serve(self) -> None:
+        """Start the daemon on what the state file says."""
+        with self.log.open("ab") as journal:
+            self._daemon = process.start(self.argv("serve", str(self.file)), stderr=journal, stdout=journal)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End the daemon by a signal and return its exit code."""
+        assert self._daemon is not None
+        self._daemon.send_signal(how)
+        code = self._daemon.wait(timeout=10)
+        self._daemon = None
+        return code
+
+    def kill(self) -> None:
+        """End the daemon if it runs."""
+        if self._daemon is not None:
+            self.stop(signal.SIGKILL)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the daemon still runs."""
+        return self._daemon is not None and self._daemon.poll() is None
+
+    def give(self, wanted: dict[str, Any] | bytes) -> None:
+        """Put a state file in place, and have the daemon read it if it runs."""
+        self.file.write_bytes(wanted if isinstance(wanted, bytes) else json.dumps(wanted).encode())
+        self.hup()
+
+    def hup(self) -> None:
+        """Have the daemon read its file again if it runs."""
+        if self._daemon is not None:
+            self._daemon.send_signal(signal.SIGHUP)
+
+    def status(self, **expected: object) -> dict[str, Any]:
+        """Wait until the status has these values; an ``error`` may be a part of what it says."""
+
+        def look() -> dict[str, Any]:
+            path = self.runtime / "status.json"
+            said: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+            error = expected.get("error", "")
+            told = error in said.get("error", "?") if error else said.get("error") == ""
+            if not told or any(said.get(key) != value for key, value in expected.items() if key != "error"):
+                raise clock.NotYet(f"status {said}, {self.log.read_text()[-300:]}")
+            return said
+
+        return clock.until(look, what=f"status {expected}", within=10, every=0.01)
+
+    def converge(self, wanted: dict[str, Any]) -> None:
+        """Give a state and wait until it is in force, starting the daemon if need be."""
+        self.give(wanted)
+        if self._daemon is None:
+            self.serve()
+        self.status(generation=wanted["generation"])
+
+    def mend(self) -> None:
+        """Have the daemon replace its table, and wait until it did."""
+        with self.replacing():
+            self.hup()
+
+    @contextlib.contextmanager
+    def replacing(self) -> Iterator[None]:
+        """Do what is within, and wait until the daemon has brought the kernel to its state since."""
+        before = self.applied_at()
+
+        def look() -> None:
+            if self.applied_at() == before:
+                raise clock.NotYet(f"still {before}; {self.log.read_text()[-300:]}")
+
+        yield
+        clock.until(look, what="the kernel to be changed", within=10, every=0.005)
+
+    def applied_at(self) -> str:
+        """When the daemon last changed the kernel, as its status says."""
+        return str(json.loads((self.runtime / "status.json").read_text())["applied_at"])
+
+    # traffic
+
+    def ask(self, number: int, *, address: str = NODE, source: str = "") -> tuple[str, str]:
+        """One fresh TCP connection from the client (or ``source``): the pod that answered, the client it saw."""
+        with inside(source or self.client), socket.create_connection((address, number), timeout=5) as connection:
+            return _exchange(connection)
+
+    def ask_udp(self, number: int) -> tuple[str, str]:
+        """One datagram from a fresh port."""
+        with inside(self.client), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            out.settimeout(5)
+            out.connect((NODE, number))
+            out.send(b"?")
+            return _words(out.recv(100))
+
+    def spread(self, number: int, times: int) -> Counter[str]:
+        """How many fresh connections each pod answered."""
+        return Counter(self.ask(number)[0] for _ in range(times))
+
+    @contextlib.contextmanager
+    def load(self, *numbers: int) -> Iterator[Counter[str]]:
+        """Within: two clients make fresh connections as fast as they can; counts answers, and errors by their words."""
+        seen: Counter[str] = Counter()
+        over = threading.Event()
+
+        def client(which: int) -> None:
+            for turn in range(200_000):
+                if over.is_set():
+                    return
+                try:
+                    self.ask(numbers[(turn + which) % len(numbers)])
+                    seen["answered"] += 1
+                except OSError as error:
+                    seen[str(error)] += 1
+
+        clients = [threading.Thread(target=client, args=(which,)) for which in range(2)]
+        for thread in clients:
+            thread.start()
+        try:
+            yield seen
+        finally:
+            over.set()
+            for thread in clients:
+                thread.join()
+
+    @contextlib.contextmanager
+    def established(self, number: int) -> Iterator[socket.socket]:
+        """Within: one connection that was made before."""
+        with inside(self.client):
+            connection = socket.create_connection((NODE, number), timeout=5)
+        with connection:
+            alive(connection)
+            yield connection
+
+
+def more(seen: Counter[str], answers: int) -> None:
+    """Wait until so many more connections were answered."""
+    enough = seen["answered"] + answers
+
+    def look() -> None:
+        if seen["answered"] < enough:
+            raise clock.NotYet(f"{dict(seen)}")
+
+    clock.until(look, what=f"{answers} more answers", within=30, every=0.002)
+
+
+def alive(connection: socket.socket) -> None:
+    """Ask once over an established connection; raises ``OSError`` when it is dead."""
+    connection.send(b"?")
+    assert _words(connection.recv(100))
+
+
+def _exchange(connection: socket.socket) -> tuple[str, str]:
+    # Closed by a reset after the whole answer: a pod in TIME_WAIT would slow down a later connection.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.send(b"?")
+    return _words(connection.recv(100))
+
+
+def _words(answer: bytes) -> tuple[str, str]:
+    own, client = answer.decode().split()
+    return own, client
+
+
+class _Tcp(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 512
+
+
+class _Udp(socketserver.UDPServer):
+    max_packet_size = 100
+
+    @property
+    def own(self) -> str:
+        return str(self.socket.getsockname()[0])
+
+
+class _Answer(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        own = self.request.getsockname()[0]
+        with contextlib.suppress(ConnectionError):
+            while self.request.recv(100):
+                self.request.send(f"{own} {self.client_address[0]}".encode())
+
+
+class _Datagram(socketserver.BaseRequestHandler):
+    server: _Udp
+
+    def handle(self) -> None:
+        answer = f"{self.server.own} {self.client_address[0]}"
+        self.request[1].sendto(answer.encode(), self.client_address)
