@@ -38,7 +38,7 @@ class Case:
         """A verdict about this cell, with the evidence that all checks share."""
         shared: dict[str, object] = {
             "attempts": self.both.n,
-            "counts": {**dict.fromkeys(unseen_pods(self.cell, self.both), 0), **self.both.answers},
+            "counts": {endpoint.pod: self.both.answers.get(endpoint.pod, 0) for endpoint in self.cell.endpoints},
             "wrong": dict(self.both.wrong),
             "failures": {str(outcome): times for outcome, times in self.both.failures.items()},
             "late": self.both.late,
@@ -61,8 +61,9 @@ def verdicts(case: Case) -> list[Verdict]:
     answers, responders, coverage = _answers(case), _responders(case), _coverage(case)
     found = [answers, responders, coverage]
     if case.cell.depth is Depth.SPREAD and len(case.cell.endpoints) > 1:
-        clean = answers.status is not Status.FAIL and coverage.status in (Status.PASS, Status.SKIP)
-        found.append(_spread(case) if clean else _spread_skipped(case, answers))
+        dirty = [verdict.check for verdict in found if verdict.status is Status.FAIL]
+        silent = coverage.status is Status.INCONCLUSIVE
+        found.append(_spread_skipped(case, dirty) if dirty or silent else _spread(case))
     return found
 
 
@@ -145,8 +146,9 @@ def _vanished(case: Case) -> bool:
     return silent and cry in (Cry.COVERAGE, Cry.SPREAD)
 
 
-def _spread_skipped(case: Case, answers: Verdict) -> Verdict:
-    why = "attempts failed" if answers.status is Status.FAIL else "pods are silent"
+def _spread_skipped(case: Case, dirty: list[str]) -> Verdict:
+    words = {"answers": "attempts failed", "responders": "others answer", "coverage": "pods are silent"}
+    why = words[dirty[0]] if dirty else "a pod may be silent"
     return case.verdict("spread", Status.SKIP, f"shares are not judged where {why}")
 
 
@@ -178,7 +180,7 @@ def _settled(case: Case, counts: Counts, decision: Decision, *, confirmed: bool)
     shown = f"shares {shares} %" if pods <= 10 else f"{pods} shares"
     if decision.state is State.HEALTHY:
         note = "; dealt in turn (deterministic, such as round-robin)" if case.even else ""
-        told = f"{pods} pods answered {sum(hits)} of {counts.n}, {shown}, {skew}{note}"
+        told = f"{pods} pods answered {sum(hits)} of {counts.n}, {shown}; half or double weight would have shown{note}"
         return case.verdict("spread", Status.PASS, told, **numbers)
     if decision.state is State.SUSPECT and confirmed:
         told = f"{_accusation(case, counts, decision)}, twice{_sizes(case)}"
@@ -214,11 +216,11 @@ def _numbers(case: Case, counts: Counts, decision: Decision) -> dict[str, object
     hits = counts.of(case.cell.endpoints)
     statistic = stats.chi_square(hits)
     light, heavy = stats.visible_weights(len(hits), counts.n, case.budget.spread)
-    accused = case.cell.endpoints[decision.endpoint].pod if decision.endpoint is not None else ""
+    accused = decision.state is State.SUSPECT and decision.endpoint is not None
     return {
         "log10_e_value": round(decision.log10_e, 3),
-        "suspect": accused,
-        "alternative": str(decision.alternative or ""),
+        "suspect": case.cell.endpoints[decision.endpoint or 0].pod if accused else "",
+        "alternative": str(decision.alternative) if accused else "",
         "chi_square": round(statistic, 4),
         "p": stats.chi_square_survival(statistic, len(hits) - 1),
         "alpha": case.budget.spread,

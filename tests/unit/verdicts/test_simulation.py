@@ -68,6 +68,7 @@ class Plane:
     hung: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     impostors: dict[str, tuple[str, str]] = field(default_factory=dict)
+    port_shared: set[str] = field(default_factory=set)
     down: set[str] = field(default_factory=set)
     no_ssh: set[str] = field(default_factory=set)
     client_cut: bool = False
@@ -151,7 +152,9 @@ class Plane:
             return Outcome.REFUSED
         if pod.name in self.hung:
             return Outcome.HANG
-        return self.impostors.get(pod.name, (pod.name, pod.uid))
+        if pod.name in self.impostors and not (pod.name in self.port_shared and self.rng.random() < 0.5):
+            return self.impostors[pod.name]
+        return pod.name, pod.uid
 
     def _made(
         self,
@@ -264,6 +267,10 @@ FAULTS: dict[str, tuple[dict[str, object], list[tuple[str, str, str]]]] = {
     ),
     "foreign program answers": (
         {"impostors": {"web-1": ("", "")}},
+        [("foreign-responder", "n2", "default/web-1")],
+    ),
+    "foreign program shares the port": (
+        {"impostors": {"web-1": ("thief", "")}, "port_shared": {"web-1"}},
         [("foreign-responder", "n2", "default/web-1")],
     ),
     "node down": ({"down": {"n2"}}, [("node-down", "n2", "")]),
