@@ -98,7 +98,7 @@ def _twice(plan: Plan) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
 
 
 def _table(rules: str) -> str:
-    return f"nft -f - <<'END'\ntable inet flt {{ chain c {{ {rules} }} }}\nEND"
+    return f"nft -f - <<'END'\ntable inet flt {{\nchain c {{\n{rules}\n}}\n}}\nEND"
 
 
 def _pod_unit(plan: Plan) -> str:
