@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -104,7 +105,9 @@ def _complaint(playbook: str, result: Convergence, log: Path) -> str:
 
 
 def _environment(cluster: Cluster, folder: Path, mark: str) -> dict[str, str]:
+    own_programs = Path(sys.executable).parent  # ansible-playbook, also when the virtual environment is not activated
     return {
+        "PATH": f"{own_programs}:{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"),
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_FORKS": str(max(5, min(50, len(cluster.nodes)))),

@@ -193,7 +193,7 @@ def _diagnosis(console: Console, diagnosis: Diagnosis) -> None:
 
 def _ending(console: Console, run: Run) -> None:
     for phase in run.phases:
-        if phase.error:
+        if phase.error and not run.verdicts:
             console.print(Text.assemble(("! ", "bold magenta"), f"{phase.name} broke: {phase.error}"))
     text, style = _SIGNS[run.status]
     numbers = " · ".join(_numbers(run))

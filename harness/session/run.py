@@ -19,7 +19,7 @@ from harness.drivers import Wish
 from harness.errors import HarnessError, RigError
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
-from harness.model.progress import Listener, Step
+from harness.model.progress import Listener
 from harness.model.run import Run
 from harness.model.verdict import Status, Verdict
 from harness.session import apply, collect, nodes, record, sources, survey
@@ -154,8 +154,9 @@ def _told(story: _Story, destroy: Destroy) -> Iterator[None]:
     passing = interrupted or status in (Status.PASS, Status.SKIP)
     try:
         if not passing and story.cluster is not None:
-            story.phases.listener(Step("collecting what explains the failure"))
-            collect.collect(story.cluster, story.lab.home, story.folder / "collect.tar.gz")
+            with story.phases.phase("collect") as summary:
+                tar = collect.collect(story.cluster, story.lab.home, story.folder / "collect.tar.gz")
+                summary.text = f"what explains the failure is in {tar.name}"
         if destroy is Destroy.ALWAYS or (destroy is Destroy.PASSING and passing):
             with story.phases.phase("down") as summary:
                 nodes.down(story.lab, story.phases.listener)
