@@ -1,4 +1,4 @@
-"""What the text of ``nft -t list ruleset`` says: our table, and rules of others that drop. Pure.
+"""What the text of ``nft -s -t list ruleset`` says: our table, and rules of others that drop. Pure.
 
 Text, not JSON: it is what a person sees on the node, and a rule is quoted as they would find it.
 """

@@ -52,7 +52,7 @@ def _ask(ssh_config: Path, plan: Plan, node: str) -> NodeFacts:
 
 def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
     generation, forwarder_error = _status(host)
-    rules_text = _output(host, "nft -t list ruleset")
+    rules_text = _output(host, "nft -s -t list ruleset")
     rules = ruleset.read(rules_text)
     return NodeFacts(
         node=node,
