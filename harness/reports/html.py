@@ -8,7 +8,7 @@ from html import escape
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.reports.tables import short
+from harness.reports.tables import short_names
 
 _SIGNS = {Status.PASS: "✓", Status.SKIP: "–", Status.INCONCLUSIVE: "?", Status.FAIL: "✗", Status.ERROR: "!"}
 _MEANS = {
@@ -24,7 +24,8 @@ _STYLE = """
 @media(prefers-color-scheme:dark){:root{--ground:#10151d;--ink:#e4e9f2;--faint:#93a0b8;--line:#2b3545;--card:#18202c;
 --good:#4cc38a;--bad:#ff7b80;--odd:#e3b341;--share:96,151,255}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:72rem;padding:2rem 1.2rem;background:var(--ground);
-color:var(--ink);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
+color:var(--ink);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.7rem;margin:0}
+h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
 .PASS{color:var(--good)}.FAIL,.ERROR{color:var(--bad)}.INCONCLUSIVE{color:var(--odd)}.SKIP,.faint{color:var(--faint)}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{padding:.4rem .6rem;text-align:right;
 border-bottom:1px solid var(--line);vertical-align:top}th{font-weight:600;font-size:.85rem;color:var(--faint)}
@@ -78,7 +79,10 @@ def _service(run: Run, shares: Sequence[Share]) -> Iterator[str]:
     if not pods:
         yield f"<p>{sum(share.attempts for share in shares)} attempts, none answered: the Service has no endpoints.</p>"
         return
-    heads = "".join(f"<th>{escape(short(pod))}<small>on {escape(home.get(pod, '?'))}</small></th>" for pod in pods)
+    heads = "".join(
+        f"<th>{escape(name)}<small>on {escape(home.get(pod, '?'))}</small></th>"
+        for pod, name in short_names(pods).items()
+    )
     yield f'<div class="scroll"><table><tr><th>from → to</th>{heads}<th>failed</th><th>connect p50 / p99</th></tr>'
     ours = [share for share in shares if share.vantage in (OUTSIDE, share.node)]
     for share in ours:

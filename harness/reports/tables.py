@@ -52,8 +52,16 @@ def endpoints(service: PlannedService) -> str:
     return ",".join(known[:SHOWN_ENDPOINTS]) + (f" + {more} more..." if more > 0 else "")
 
 
-def short(pod: str) -> str:
-    """A pod's name without its namespace, cut in the middle when long: its end tells it from its siblings."""
+def short_names(pods: Sequence[str]) -> dict[str, str]:
+    """A short name for each pod key: ``…x2x7k``, the end that tells siblings apart, else the name, cut when long."""
+    ends = [pod.rpartition("-")[2] for pod in pods]
+    return {
+        pod: f"…{end}" if len(end) == 5 and ends.count(end) == 1 else _cut(pod)
+        for pod, end in zip(pods, ends, strict=True)
+    }
+
+
+def _cut(pod: str) -> str:
     name = pod.rpartition("/")[2]
     return name if len(name) <= 26 else f"{name[:11]}…{name[-14:]}"
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.reports.tables import short
+from harness.reports.tables import short_names
 
 _SIGNS = {
     Status.PASS: ("✓", "green"),
@@ -81,15 +81,15 @@ def _pods(run: Run, shares: Sequence[Share]) -> list[str]:
 
 
 def _needed(pods: Sequence[str]) -> int:
-    return _PLACE_FOR_COLUMNS + sum(len(short(pod)) + 3 for pod in pods)
+    return _PLACE_FOR_COLUMNS + sum(max(9, len(name)) + 3 for name in short_names(pods).values())
 
 
 def _matrix(run: Run, shares: Sequence[Share], pods: Sequence[str]) -> Table:
     home = {pod.key: pod.node for pod in (run.plan.pods if run.plan else ())}
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("from outside to")
-    for pod in pods:
-        table.add_column(f"{short(pod)}\non {home[pod]}" if pod in home else f"{short(pod)}\nNOT OURS", justify="right")
+    for pod, name in short_names(pods).items():
+        table.add_column(f"{name}\non {home[pod]}" if pod in home else f"{name}\nNOT OURS", justify="right")
     table.add_column("failed", justify="right")
     fair = 1 / max(1, sum(pod in home for pod in pods))
     for share in shares:
