@@ -110,7 +110,9 @@ def test_failures_are_asked_again_in_proportion_to_how_rare_they_are() -> None:
 
 
 def test_enough_failures_end_it() -> None:
-    tallies = tallied(cell_of(), answered(5, 5, 0, timeout=10), answered(32, 0, 0, timeout=ENOUGH_FAILURES))
+    rare = answered(100, 100, 50, late=1)
+    tallies = tallied(cell_of(), rare, answered(100, 100, 50, timeout=ENOUGH_FAILURES))
+    assert only(cell_of(), tallied(cell_of(), rare, answered(100, 100, 50, timeout=1))).confirming
     assert verdicts.next_round([cell_of()], tallies) == ()
 
 

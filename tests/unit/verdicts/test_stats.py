@@ -72,7 +72,9 @@ def test_coverage_sample_as_published(endpoints: int) -> None:
     assert tuple(stats.coverage_sample(endpoints, risk) for risk in (1e-3, 1e-6, 1e-9)) == COVERAGE[endpoints]
 
 
-@pytest.mark.parametrize(("endpoints", "n"), [(2, 1), (2, 2), (3, 3), (3, 10), (5, 8), (6, 40), (7, 7), (4, 60)])
+@pytest.mark.parametrize(
+    ("endpoints", "n"), [(2, 1), (2, 2), (3, 3), (3, 10), (5, 8), (6, 40), (7, 7), (4, 60), (60, 100), (60, 250)]
+)
 def test_unseen_is_exact(endpoints: int, n: int) -> None:
     """By inclusion and exclusion in whole numbers."""
     onto = sum((-1) ** j * math.comb(endpoints, j) * (endpoints - j) ** n for j in range(endpoints + 1))
