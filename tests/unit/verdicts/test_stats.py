@@ -73,7 +73,7 @@ def test_coverage_sample_as_published(endpoints: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "n"), [(2, 1), (2, 2), (3, 3), (3, 10), (5, 8), (6, 40), (7, 7), (4, 60), (60, 100), (60, 250)]
+    ("endpoints", "n"), [(2, 1), (2, 2), (3, 3), (3, 10), (5, 8), (6, 40), (7, 7), (4, 60), (60, 250), (100, 120)]
 )
 def test_unseen_is_exact(endpoints: int, n: int) -> None:
     """By inclusion and exclusion in whole numbers."""
