@@ -89,6 +89,8 @@ class NspawnDriver:
         if fabric.ports(self.names) is None:
             machine.kill([self.names.fabric])
             fabric.make(self.names)
+        if new or stale:
+            fabric.introduce(self.names, wished.nodes, kept)
         self._start(wished.nodes, new, roots, progress)
         cluster = self._cluster(wished)
         ssh.write_files(self.names, cluster)

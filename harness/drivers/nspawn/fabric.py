@@ -6,10 +6,13 @@ The port of a node, and the node's namespace, are made by its supervisor at ever
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from harness.drivers.nspawn.names import GATEWAY, NETNS, Names
 from harness.errors import DriverError, RigError
+from harness.model.cluster import Node
 from harness.support import process
+from harness.support.files import write_atomic
 
 _BRIDGE = (
     "link set lo up",
@@ -17,6 +20,9 @@ _BRIDGE = (
     f"address add {GATEWAY}/24 dev br0",
     "link set br0 up",  # last: a bridge that is up is whole
 )
+
+
+_TABLE = 512
 
 
 def port(node: str) -> str:
@@ -47,6 +53,34 @@ def make(names: Names) -> None:
                       what="making the lab's network")  # fmt: skip
     except RigError as error:
         raise DriverError(str(error), hint="`harness doctor` looks at what it needs") from error
+
+
+def neighbours(names: Names, nodes: Sequence[Node]) -> str:
+    """What each of these nodes is to know of its neighbours beforehand, as an ``ip -batch`` file.
+
+    Nothing, as on any network, while they are few. The kernel keeps one table of neighbours for all namespaces
+    (arp(7): 512 entries, 1024 at most), which many nodes that all talk to each other would overflow, and then
+    packets are lost that no node has lost; entries made by hand do not count.
+    """
+    many = len(nodes) ** 2 > _TABLE
+    known = [
+        f"neighbour replace {node.address} lladdr {names.mac(node.address)} dev eth0 nud permanent" for node in nodes
+    ]
+    return "\n".join(["neighbour flush dev eth0 nud permanent", *(known if many else [])]) + "\n"
+
+
+def introduce(names: Names, nodes: Sequence[Node], running: Sequence[Node]) -> None:
+    """Leave word of the neighbours for every node's next boot, and tell those that are ``running``.
+
+    Raises :class:`DriverError`.
+    """
+    book = names.folder / "neighbours"
+    write_atomic(book, neighbours(names, nodes))
+    try:
+        for node in running:
+            process.check(["ip", "-n", names.machine(node.name), "-batch", book], what=f"telling {node.name} of others")
+    except RigError as error:
+        raise DriverError(str(error), hint="`harness down`, then again") from error
 
 
 def unplug(names: Names, node: str) -> None:

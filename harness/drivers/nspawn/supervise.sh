@@ -19,7 +19,8 @@ wire() {
         ip -n "$fabric" link set "$port" master br0 up &&
         ip -n "$machine" link set lo up &&
         ip -n "$machine" link set eth0 up &&
-        ip -n "$machine" address add "$address/24" dev eth0
+        ip -n "$machine" address add "$address/24" dev eth0 &&
+        ip -n "$machine" -batch "${folder%/*}/neighbours"
 }
 
 while wire; do

@@ -130,3 +130,13 @@ def test_every_registered_driver_can_be_had() -> None:
         assert all(callable(getattr(made, promise)) for promise in ("doctor", "planned", "status", "up", "down"))
     with pytest.raises(UsageError, match="there is no driver 'vmware'"):
         drivers.get("vmware", HOME, "demo")
+
+
+@pytest.mark.parametrize(("count", "told"), [(3, 0), (22, 0), (23, 23), (200, 200)])
+def test_neighbours_are_told_only_when_they_are_too_many_to_be_learnt(count: int, told: int) -> None:
+    driver = NspawnDriver(HOME, "demo")
+    first, *rest = fabric.neighbours(driver.names, driver.planned(Wish(count=count)).nodes).splitlines()
+    assert first == "neighbour flush dev eth0 nud permanent"
+    assert len(rest) == told
+    mac = driver.names.mac("192.168.56.11")
+    assert rest[:1] == [f"neighbour replace 192.168.56.11 lladdr {mac} dev eth0 nud permanent"][:told]
