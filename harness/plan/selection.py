@@ -37,7 +37,7 @@ class PodIndex:
 
     def labels(self, namespace: str) -> list[str]:
         """The label keys in use in a namespace, sorted."""
-        return sorted(self._values.get(namespace, ()))
+        return sorted(self._values.get(namespace, {}))
 
     def values(self, namespace: str, label: str) -> list[str]:
         """The values of one label in use in a namespace, sorted."""
