@@ -146,7 +146,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
 def _provenance(run: Run) -> Iterator[str]:
     yield '<h2>Phases and provenance</h2><table class="left">'
     for phase in run.phases:
-        yield f"<tr><td>{escape(phase.name)}</td><td>{phase.seconds:.1f} s {escape(phase.error)}</td></tr>"
+        yield f"<tr><td>{escape(phase.name)}</td><td>{phase.seconds:.1f} s{', broke' if phase.error else ''}</td></tr>"
     for name, value in (run.provenance or {}).items():
         yield f"<tr><td>{escape(name)}</td><td><code>{escape(value)}</code></td></tr>"
     for fact in run.facts:

@@ -111,6 +111,9 @@ def sync(pods, remove, make):
         subprocess.run(["systemctl", "reset-failed", *map(unit_of, remove)], capture_output=True, check=False)
     for key in remove:
         (RUNNING / f"{key}.env").unlink(missing_ok=True)
+        # the kernel takes a namespace apart some time after its deletion; the link has to be gone at once
+        if Path(f"/sys/class/net/pod{key}").exists():
+            run("ip", "link", "delete", f"pod{key}")
         if (NETNS / f"pod-{key}").exists():
             run("ip", "netns", "delete", f"pod-{key}")
     if make:
