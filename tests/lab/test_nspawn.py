@@ -62,6 +62,11 @@ def _traces(driver: NspawnDriver) -> list[str]:
     return found + [str(path) for path in (driver.home / "inventory.yml", driver.home / "ssh_config") if path.exists()]
 
 
+def _nspawn_locks(inodes: set[int]) -> list[Path]:
+    """What systemd-nspawn locks of these roots, told by their inodes."""
+    return [path for inode in inodes for path in Path("/run/systemd/nspawn/locks").glob(f"inode-*:{inode}")]
+
+
 def _links() -> list[str]:
     return [line.split(":")[1] for line in process.run(["ip", "-oneline", "link"]).out.splitlines()]
 
@@ -73,9 +78,12 @@ def test_down_leaves_no_trace(driver: NspawnDriver) -> None:
     try:
         assert _links() == links, "nothing of the lab may be on the host's own network"
         assert any("[mux]" in trace for trace in _traces(driver)), "the test must see what it looks for"
+        inodes = {path.stat().st_ino for path in driver.names.folder.glob("n*/upper")}
+        assert _nspawn_locks(inodes), "the test must see what it looks for"
         driver.down(_quiet)
         assert client.wait(timeout=5) == -signal.SIGKILL, "a client left in the fabric would keep it alive"
         assert _traces(driver) == []
+        assert _nspawn_locks(inodes) == []
     finally:
         process.end_group(client)
 
