@@ -1,6 +1,6 @@
 """Traffic, and questions to nodes: what is seen, as values."""
 
-from harness.probes.prober import Asked, Prober, Probers, open_probers
+from harness.probes.prober import Asked, Pace, Prober, Probers, open_probers
 from harness.probes.state import ask
 
-__all__ = ["Asked", "Prober", "Probers", "ask", "open_probers"]
+__all__ = ["Asked", "Pace", "Prober", "Probers", "ask", "open_probers"]

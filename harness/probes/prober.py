@@ -164,7 +164,7 @@ class Probers:
     def ask(self, jobs: Mapping[str, Sequence[Job]]) -> Asked:
         """Carry out the jobs of every vantage point, all at the same time; ``lost`` names those that could not."""
         asked = [vantage for vantage in jobs if vantage in self._ready and jobs[vantage]]
-        answers = _at_once(lambda vantage: _try(self._ready[vantage], jobs[vantage]), asked)
+        answers = _at_once(lambda vantage: _try(self._ready[vantage], jobs[vantage]), asked, give_up=self.close)
         attempts: list[Attempt] = []
         lost: dict[str, str] = {}
         for vantage, answer in zip(asked, answers, strict=True):
@@ -209,8 +209,19 @@ def _try(prober: Prober, jobs: Sequence[Job]) -> tuple[Attempt, ...] | RigError:
         return error
 
 
-def _at_once(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def _nothing() -> None:
+    pass
+
+
+def _at_once(
+    call: Callable[[Item], Result], items: Sequence[Item], *, give_up: Callable[[], None] = _nothing
+) -> list[Result]:
+    """Call for every item in a thread of its own; a Ctrl-C calls ``give_up``, so that none is waited for in vain."""
     if not items:
         return []
     with ThreadPoolExecutor(max_workers=min(64, len(items))) as pool:
-        return list(pool.map(call, items))
+        try:
+            return list(pool.map(call, items))
+        except BaseException:
+            give_up()
+            raise

@@ -62,6 +62,7 @@ class Connection:
             self._socket.close()
         if self._proxy is not None:
             process.end_group(self._proxy)
+            self._proxy = None
 
     def _connect(self, options: paramiko.SSHConfigDict) -> None:
         self._client.set_missing_host_key_policy(paramiko.RejectPolicy())

@@ -83,15 +83,19 @@ class LocalStreams:
 
     def last_words(self) -> str:
         """The last line of its stderr; ends the program."""
-        process.end_group(self._child)
+        self._end()
         return _last_line(self._err.read(_CHUNK))
 
     def close(self) -> None:
-        """End the program and everything it started."""
-        process.end_group(self._child)
+        """End the program; it starts no other."""
+        self._end()
         for stream in (self._in, self._out, self._err):
             with suppress(OSError):
                 stream.close()
+
+    def _end(self) -> None:
+        if self._child.returncode is None:  # once reaped, its number may be another's
+            process.end_group(self._child)
 
 
 class SshStreams:

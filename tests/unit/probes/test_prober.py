@@ -19,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RemoteError
+from harness.model.cluster import Cluster
 from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Target
 from harness.model.workload import Protocol
-from harness.probes.prober import Pace, Prober
+from harness.probes.prober import Pace, Prober, open_probers
 from harness.probes.transport import PROGRAM, LocalStreams
 from harness.support import clock
 
@@ -208,3 +209,20 @@ def test_the_program_needs_the_standard_library_of_python_3_9_alone() -> None:
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "." for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert imported <= set(sys.stdlib_module_names)
+
+
+def test_a_ctrl_c_does_not_wait_for_the_batch(serve: Callable[..., int]) -> None:
+    def interrupts(connection: socket.socket) -> None:
+        connection.recv(4096)
+        os.kill(os.getpid(), signal.SIGINT)
+        connection.recv(1)
+
+    cluster = Cluster("lab", "uid", "none", (), Path("/nowhere"), Path("/nowhere"))
+    job = Job(OUTSIDE, target(serve(interrupts)), 1)
+    began = clock.monotonic()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_probers(cluster, (OUTSIDE,), pace=Pace(answer_seconds=60)) as probers,
+    ):
+        probers.ask({OUTSIDE: [job]})
+    assert clock.monotonic() - began < 5
