@@ -1,6 +1,7 @@
 """What a node shall forward: ``/etc/nodeport/state.json``, read strictly (format: docs/architecture.md).
 
-A state that is not understood in full is refused with every reason, and the rules stay as they are.
+A state that is not understood in full is refused with every reason, and the rules stay as they are. What has a
+field too many, too few or of another type is not looked into any further.
 """
 
 from __future__ import annotations
@@ -83,12 +84,16 @@ def _state(document: Any, reasons: list[str]) -> State:
     addresses = tuple(_addresses(fields["addresses"], reasons))
     ports = tuple(port for index, service in enumerate(fields["services"])
                   for port in _ports(service, f"services[{index}]", reasons))  # fmt: skip
+    _no_node_port_twice(ports, reasons)
+    return State(fields["generation"], addresses, ports)
+
+
+def _no_node_port_twice(ports: tuple[Port, ...], reasons: list[str]) -> None:
     taken = Counter((port.protocol, port.node_port) for port in ports)
     for (protocol, number), times in taken.items():
         if times > 1:
             owners = ", ".join(port.service for port in ports if (port.protocol, port.node_port) == (protocol, number))
             reasons.append(f"services: {protocol.upper()} nodePort {number} is wanted {times} times, by {owners}")
-    return State(fields["generation"], addresses, ports)
 
 
 def _version(document: Any) -> Any:
@@ -125,7 +130,8 @@ def _port(fields: Mapping[str, Any], service: str, where: str, reasons: list[str
     endpoints = tuple(_endpoint(endpoint, f"{where}.endpoints[{index}]", reasons)
                       for index, endpoint in enumerate(fields["endpoints"]))  # fmt: skip
     if len(set(endpoints)) < len(endpoints):  # it would get more than its share
-        reasons.append(f"{where}.endpoints: one is there twice")
+        reasons.extend(f"{where}.endpoints: {address}:{port} is there {times} times"
+                       for (address, port), times in Counter(endpoints).items() if times > 1)  # fmt: skip
     if len(endpoints) > MOST_ENDPOINTS:
         reasons.append(f"{where}.endpoints: {len(endpoints)} are too many, {MOST_ENDPOINTS} is the most")
     return Port(service, fields["protocol"].lower(), fields["node_port"], endpoints)
@@ -151,7 +157,7 @@ def _address(value: Any, where: str, reasons: list[str]) -> str:
         reasons.append(f"{where}: {_shown(value)} is not the IPv4 address of a machine")
     except ValueError:
         reasons.append(f"{where}: {_shown(value)} is not an IPv4 address")
-    return ""
+    return str(value)
 
 
 _USUAL = frozenset(range(1, 224)) - {127}
