@@ -130,6 +130,10 @@ class Rig:
         """Run ``nft`` on the node and return what it says."""
         return process.check(["ip", "netns", "exec", self.node, "nft", words], what="ask nft").out
 
+    def nft_file(self, text: str) -> None:
+        """Have ``nft`` carry out one transaction on the node."""
+        process.check(["ip", "netns", "exec", self.node, "nft", "-f", "-"], stdin=text, what="one transaction")
+
     def _servers(self) -> None:
         for address in PODS:
             self._undo.enter_context(serving(self.pod, address, 80))
@@ -145,10 +149,11 @@ class Rig:
         """Run a verb of nodeportd on the node to its end."""
         return process.run(self.argv(*words), timeout=20)
 
-    def serve(self) -> None:
-        """Start the daemon on what the state file says."""
+    def serve(self, *, notify: Path | None = None) -> None:
+        """Start the daemon on what the state file says; it tells the socket ``notify`` what it would tell systemd."""
+        env = {**os.environ, "NOTIFY_SOCKET": str(notify or "")}
         with self.log.open("ab") as journal:
-            self._daemon = process.start(self.argv("serve", str(self.file)), stderr=journal, stdout=journal)
+            self._daemon = process.start(self.argv("serve", str(self.file)), stderr=journal, stdout=journal, env=env)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the daemon by a signal and return its exit code."""

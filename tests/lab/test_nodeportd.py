@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.support import process
 from tests.lab.nodeportd_rig import GATEWAY, NODE, PODS, Rig, alive, more, port, serving, state
 
 pytestmark = pytest.mark.lab
@@ -248,3 +250,32 @@ def test_status_counts_what_is_in_force(rig: Rig) -> None:
     assert applied_at.endswith("Z")
     expected = {"version": 1, "backend": "nftables", "generation": 7, "services": 2, "endpoints": 3, "error": ""}
     assert said == expected
+
+
+def test_systemd_hears_of_readiness_when_the_rules_are_in_force(rig: Rig, tmp_path: Path) -> None:
+    rig.give(state(1, port(30008, PODS[0])))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        rig.serve(notify=tmp_path / "notify")
+        assert systemd.recv(200) == b"STATUS=generation 1, 1 Services"
+        assert rig.ask(30008)[0] == PODS[0]
+        assert systemd.recv(200) == b"READY=1"
+        rig.stop()
+        assert systemd.recv(200) == b"STOPPING=1"
+
+
+# The case folders on this kernel
+
+CASES = sorted(Path(__file__).parents[1].glob("cases/forwarder/*/expected.nft"))
+
+
+@pytest.mark.parametrize("expected", CASES, ids=lambda path: path.parent.name)
+def test_the_kernel_takes_every_case_and_ends_at_the_wanted_table(rig: Rig, expected: Path) -> None:
+    before = expected.parent / "before.json"
+    if before.exists():
+        rig.nft_file(process.check(rig.argv("render", str(before)), what="render").out)
+    for step in expected.read_text().split("# then\n"):
+        rig.nft_file(step)
+    found = rig.nodeportd("drift", str(expected.parent / "state.json"))
+    assert (found.code, found.out, found.err) == (0, "", "")

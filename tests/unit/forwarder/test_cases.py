@@ -1,0 +1,30 @@
+"""Case folders: states in, nftables text or reasons out. The format: tests/cases/forwarder/README.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nodeportd import ruleset, state
+
+CASES = sorted(path for path in (Path(__file__).parents[2] / "cases" / "forwarder").iterdir() if path.is_dir())
+THEN = "# then\n"
+
+
+def outcome(case: Path) -> tuple[str, str]:
+    """The name of the file of what is expected, and what came out."""
+    try:
+        wanted = state.parse((case / "state.json").read_bytes())
+    except state.StateError as error:
+        return "expected.txt", "".join(f"{reason}\n" for reason in error.reasons)
+    before = case / "before.json"
+    if before.exists():
+        return "expected.nft", THEN.join(ruleset.steps(state.parse(before.read_bytes()), wanted))
+    return "expected.nft", ruleset.full(wanted)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(case: Path) -> None:
+    expected = {path.name: path.read_text() for path in case.glob("expected.*")}
+    name, text = outcome(case)
+    assert {name: text} == expected
