@@ -39,14 +39,15 @@ def drops(facts: NodeFacts | None, words: tuple[str, ...] = ()) -> str:
 
 
 def lacks_route(facts: NodeFacts | None, endpoint: Expected) -> str:
-    """The node's missing route that would lead to an endpoint, or nothing."""
+    """The node's missing route that would lead to an endpoint, or nothing; a route that is wrong for one pod is not one."""
     for route in facts.missing_routes if facts is not None else ():
         first = route.split()[0] if route.split() else ""
         try:
-            if ipaddress.ip_address(endpoint.address) in ipaddress.ip_network(first, strict=False):
-                return route
+            network = ipaddress.ip_network(first, strict=False)
         except ValueError:
             continue
+        if network.num_addresses > 1 and ipaddress.ip_address(endpoint.address) in network:
+            return route
     return ""
 
 

@@ -57,7 +57,15 @@ def test_up_leaves_two_files_by_which_every_node_is_reached(driver: Driver, tmp_
     assert _ssh(cluster, cluster.nodes[0], "systemctl is-system-running --wait") == "running"
     (tmp_path / "ansible.cfg").touch()
     done = process.check(
-        ["ansible", "-i", cluster.inventory, "nodes", "-m", "ansible.builtin.ping", "-o"],
+        [
+            Path(sys.executable).with_name("ansible"),
+            "-i",
+            cluster.inventory,
+            "nodes",
+            "-m",
+            "ansible.builtin.ping",
+            "-o",
+        ],
         what="asking by Ansible",
         env={**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"), "ANSIBLE_LOCAL_TEMP": str(tmp_path)},
     )
