@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from harness.model.plan import PlannedPort
-from harness.model.workload import ReplicaSet, Service, ServiceType
+from harness.model.workload import Service, ServiceType
 from harness.plan.ports import key
 from harness.plan.selection import PodIndex
 from harness.plan.wanted import WantedPod
-from harness.plan.words import Pair, declared, first_few, label, line, listed, some, template
+from harness.plan.words import Pair, declared, first_few, label, line, listed, some, template, titles
 
 
 def explain(
@@ -19,11 +19,11 @@ def explain(
     ports: Sequence[PlannedPort],
     selected: Sequence[WantedPod],
     index: PodIndex,
-    empty: Sequence[ReplicaSet],
+    asleep: PodIndex,
 ) -> str:
     """Why at least one port has no endpoint and what follows from it; empty when every port has one.
 
-    ``empty`` are the Deployments and ReplicaSets with ``replicas: 0``.
+    ``asleep`` has one pod for each Deployment and ReplicaSet with ``replicas: 0``: what they would run.
     """
     without = [port for port in ports if not port.endpoints]
     if not without:
@@ -33,42 +33,48 @@ def explain(
     elif selected:
         reasons = [reason for port in without for reason in _no_such_port(port, selected)]
     else:
-        reasons = _no_such_pod(service, index, empty)
-    return "; ".join([*reasons, *_consequence(service, without)])
+        reasons = _no_such_pod(service, index, asleep)
+    return "; ".join([*reasons, *_consequence(service, ports)])
 
 
 def _consequence(service: Service, ports: Sequence[PlannedPort]) -> list[str]:
     if service.type is not ServiceType.NODE_PORT:
         return []
-    numbers = sorted({port.node_port for port in ports if port.node_port is not None})
-    if len(numbers) == 1:
-        return [f"its nodePort {numbers[0]} is refused on every node"]
-    return [f"its nodePorts {listed(numbers)} are refused on every node"]
+    open_numbers = {port.node_port for port in ports if port.endpoints}
+    shut = sorted(
+        # TCP and UDP may share a number, and only one of the two be refused
+        f"{port.node_port}/{port.protocol}" if port.node_port in open_numbers else f"{port.node_port}"
+        for port in ports
+        if not port.endpoints
+    )
+    shut = list(dict.fromkeys(shut))
+    if len(shut) == 1:
+        return [f"its nodePort {shut[0]} is refused on every node"]
+    return [f"its nodePorts {listed(shut)} are refused on every node"]
 
 
 def _no_such_port(port: PlannedPort, selected: Sequence[WantedPod]) -> list[str]:
     """The selector finds pods, but the name of the targetPort is nobody's."""
     name = str(port.target_port)
     theirs = [known for pod in selected for known in pod.spec.ports]
+    match = "matches" if len(selected) == 1 else "match"
+    missing = f"no container has a {port.protocol} port named `{name}`"
     reasons = [
-        (
-            f"{some(len(selected), 'pod')} match{'es' if len(selected) == 1 else ''} the selector, "
-            f"but none has a {port.protocol} container port named `{name}`"
-        ),
-        f"they declare {declared(theirs)}" if theirs else "they declare no container port at all",
+        f"{some(len(selected), 'pod')} {match} the selector, but {missing}",
+        f"declared: {declared(theirs)}" if theirs else "no port is declared at all",
     ]
     names = sorted({known.name for known in theirs if known.name and known.protocol is port.protocol})
     close = get_close_matches(name, names, n=1)
     if close:
-        reasons.append(f"did you mean `targetPort: {close[0]}`?")
+        reasons.append(f"perhaps `targetPort: {close[0]}` is meant")
     else:
         reasons.append(f"name a container port `{name}` in {template(selected)} or write its number as targetPort")
     return reasons
 
 
-def _no_such_pod(service: Service, index: PodIndex, empty: Sequence[ReplicaSet]) -> list[str]:
+def _no_such_pod(service: Service, index: PodIndex, asleep: PodIndex) -> list[str]:
     pairs = sorted(service.selector.items())
-    hints = _asleep(service, empty) + _elsewhere(service, index)
+    hints = _asleep(service, asleep) + _elsewhere(service, index)
     hints = hints or _partly(service, pairs, index) or _misspelt(service, pairs, index)
     return [_nobody(service, pairs, index), *(hints or _known_labels(service, index))]
 
@@ -84,22 +90,11 @@ def _nobody(service: Service, pairs: Sequence[Pair], index: PodIndex) -> str:
     return f"{where} carries {listed(map(label, pairs))} together"
 
 
-def _asleep(service: Service, empty: Sequence[ReplicaSet]) -> list[str]:
+def _asleep(service: Service, asleep: PodIndex) -> list[str]:
     """Deployments that would match if they had pods."""
-    wanted = service.selector.items()
-    found = [
-        f"{each.kind} {each.name}"
-        for each in empty
-        if each.namespace == service.namespace and wanted <= dict(each.template_labels).items()
-    ]
-    if not found:
-        return []
-    return [
-        (
-            f"{first_few(sorted(found))} would match but {'has' if len(found) == 1 else 'have'} `replicas: 0`; "
-            "set replicas to 1 or more"
-        )
-    ]
+    found = titles(asleep.select(service.namespace, service.selector))
+    have = "has" if len(found) == 1 else "have"
+    return [f"{first_few(found)} would match but {have} `replicas: 0`; set replicas to 1 or more"] if found else []
 
 
 def _elsewhere(service: Service, index: PodIndex) -> list[str]:
@@ -177,7 +172,7 @@ def _misspelt(service: Service, pairs: Sequence[Pair], index: PodIndex) -> list[
             carry = "carries" if len(found) == 1 else "carry"
             hints.append(
                 f"{some(len(found), 'pod')} {carry} {label(pair)}, for example {found[0].name}: "
-                f"did you mean {line(pair)}?"
+                f"perhaps {line(pair)} is meant"
             )
     return hints
 

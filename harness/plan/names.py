@@ -80,11 +80,14 @@ def _suffix(*seed: str | int) -> str:
     return "".join(signs)
 
 
-def pod_uid(lab_uid: str, key: str, where: tuple[str, str], template_hash: str, listens: Sequence[Listen]) -> str:
-    """The identity a pod's responder gives: another one for another lab, template, set of ports or place.
+def pod_uid(
+    lab_uid: str, key: str, where: tuple[str, str], template_hash: str, listens: Sequence[Listen], born: int
+) -> str:
+    """The identity that a pod's responder gives.
 
-    ``where`` is the pod's node and address: a pod that moved is a new pod, and what is left on its old node
-    must be told from it.
+    It is another one for another lab, template, set of ports or place (``where``: node and address), and for a
+    pod made anew later under the same name: ``born`` is the generation before it. So whatever is left over from
+    an earlier pod can be told from it.
     """
-    text = msgspec.json.encode((lab_uid, key, where, template_hash, tuple(listens)), order="deterministic")
+    text = msgspec.json.encode((lab_uid, key, where, template_hash, tuple(listens), born), order="deterministic")
     return str(uuid.uuid5(_UID_SPACE, text.decode()))

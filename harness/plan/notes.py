@@ -8,28 +8,27 @@ from harness.model.plan import Note
 from harness.model.workload import Ignored, Service, ServicePort, ServiceType
 from harness.plan.endpoints import target_of
 from harness.plan.ports import key
+from harness.plan.selection import Selected
 from harness.plan.wanted import WantedPod
 from harness.plan.words import declared, first_few, some, template, titles
 
 
-def of_ignored(objects: Sequence[Ignored]) -> list[Note]:
-    """One note for each object that was read but is not acted on."""
-    return [
-        Note(f"{each.kind} {each.namespace}/{each.name}", f"ignored: {each.reason} ({each.source})") for each in objects
+def of_plan(ignored: Sequence[Ignored], services: Sequence[Service], selected: Selected) -> tuple[Note, ...]:
+    """What was read but is not acted on, then what there is to say of each Service."""
+    found = [
+        Note(f"{each.kind} {each.namespace}/{each.name}", f"ignored: {each.reason} ({each.source})") for each in ignored
     ]
-
-
-def of_service(service: Service, selected: Sequence[WantedPod]) -> list[Note]:
-    """The notes of one Service."""
-    subject = f"Service {key(service)}"
-    return [Note(subject, text) for text in _texts(service, selected)]
+    for service in services:
+        texts = _texts(service, selected[key(service)])
+        found += [Note(f"Service {key(service)}", text) for text in texts]
+    return tuple(found)
 
 
 def _texts(service: Service, selected: Sequence[WantedPod]) -> Iterator[str]:
     if service.type is ServiceType.CLUSTER_IP:
         yield "its type is ClusterIP: it has no nodePort, so there is nothing to prove on the nodes"
     if not service.selector:
-        yield "it has no selector, so no pod becomes its endpoint"
+        yield "without a selector, Kubernetes leaves its endpoints to EndpointSlices; these are not acted on here"
     for port in service.ports:
         if isinstance(port.target_port, str):
             yield from _left_out(port, port.target_port, selected)

@@ -67,6 +67,15 @@ def wanted_pods(
     return pods
 
 
+def asleep(workload: Workload) -> list[WantedPod]:
+    """What Deployments and ReplicaSets with ``replicas: 0`` would run: one pod each, named like its owner."""
+    return [
+        WantedPod(each.namespace, each.name, names.owner(each), "", each.template_labels, each.template)
+        for each in workload.replica_sets
+        if not each.replicas
+    ]
+
+
 def _bare_pod(pod: Pod, before: PlannedPod | None) -> WantedPod:
     same = before if before and not before.owner else None
     return WantedPod(pod.namespace, pod.name, "", names.revision(pod.labels, pod.spec), pod.labels, pod.spec, same)
