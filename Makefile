@@ -3,7 +3,7 @@
 #   make test    sets up what is missing, then runs the tests
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := git iproute2 make mmdebstrap nftables openssh-client python3-nftables python3-venv shellcheck systemd-container wrk
+PACKAGES := debian-archive-keyring git iproute2 make mmdebstrap nftables openssh-client python3-nftables python3-venv shellcheck systemd-container wrk
 BIN := .venv/bin
 
 .PHONY: help demo test check long bench setup packages clean

@@ -5,6 +5,7 @@ Every fault proves that it is there (``proof``, a command that ends with 0) befo
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -102,8 +103,6 @@ def _table(rules: str) -> str:
 
 
 def _pod_unit(plan: Plan) -> str:
-    import hashlib
-
     pod = victim(plan)
     return hashlib.sha256(pod.key.encode()).hexdigest()[:8]
 
@@ -111,8 +110,9 @@ def _pod_unit(plan: Plan) -> str:
 def _stranger(plan: Plan) -> Injection:
     key = _pod_unit(plan)
     run = (
-        f"systemctl stop nodeport-pod@{key}; systemd-run --quiet --unit=stranger -p NetworkNamespacePath=/run/netns/pod-{key}"
-        " -E POD_NAME=stranger -E POD_UID=0000 -E POD_LISTENS=80/TCP /usr/bin/python3 -SE /usr/local/lib/nodeport/responder.py"
+        f"systemctl stop nodeport-pod@{key}; systemd-run --quiet --unit=stranger"
+        f" -p NetworkNamespacePath=/run/netns/pod-{key} -E POD_NAME=stranger -E POD_UID=0000 -E POD_LISTENS=80/TCP"
+        " /usr/bin/python3 -SE /usr/local/lib/nodeport/responder.py"
     )
     ready = (
         f"for i in $(seq 100); do curl -sf {victim(plan).address}/hostname | grep -q stranger && exit 0; done; exit 1"
@@ -152,7 +152,7 @@ FAULTS = (
         "n2", "nft flush chain ip nodeport postrouting", "! nft list table ip nodeport | grep -q masquerade",
         _settle(plan)), "masquerade-missing", names_node="n2"),
     Fault("endpoint blackholed on the ingress node", lambda plan: Injection(
-        "n1", f"ip route add blackhole {victim(plan).address}/32", "ip route show type blackhole | grep -q 10.244",
+        "n1", f"ip route add blackhole {victim(plan).address}/32", "ip route show type blackhole | grep -q 10.",
         f"ip route delete blackhole {victim(plan).address}/32"), "endpoint-blackholed", names_node="n1", names_pod=True),
     Fault("foreign responder on an endpoint's port", _stranger, "foreign-responder", names_pod=True),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Manifests that are wrong, each with the whole text that its author is shown.
 
-``tests/cases/manifests/<case>/input.yaml`` and ``expected.txt``; ``HARNESS_UPDATE_CASES=1`` writes the latter anew, and the
-diff is the review.
+``tests/cases/manifests/<case>/input.yaml`` and ``expected.txt``; ``HARNESS_UPDATE_CASES=1`` writes the latter
+anew, and the diff is the review.
 """
 
 from __future__ import annotations
