@@ -1,0 +1,113 @@
+"""The variables for Ansible: exactly the document of docs/architecture.md."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from harness import plan
+from harness.converge import hostvars
+from harness.model.plan import Plan
+from harness.model.workload import Protocol, ServicePort, ServiceType, Workload
+from tests.unit.plan.sample import LAB, deployment, nodes, pod, service, spec
+
+
+@pytest.fixture
+def planned() -> Plan:
+    template = replace(spec(80), termination_grace_period_seconds=5)
+    workload = Workload(
+        pods=(pod("solo", {"app": "solo"}, spec()),),
+        replica_sets=(deployment("web", 2, template=template),),
+        services=(
+            service("web", ServicePort(80, 80, node_port=30008)),
+            service("dns", ServicePort(53, 53, Protocol.UDP, "dns", 30053), selector={"app": "nobody"}),
+            service("inner", kind=ServiceType.CLUSTER_IP),
+        ),
+    )
+    return replace(plan.build(workload, nodes(3), LAB, None), generation=7)
+
+
+def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
+    web = [each for each in planned.pods if each.owner]
+    on_first = next(each for each in planned.pods if each.node == "n2")
+    services = [
+        {
+            "namespace": "default",
+            "name": "dns",
+            "ports": [{"name": "dns", "protocol": "UDP", "node_port": 30053, "endpoints": []}],
+        },
+        {
+            "namespace": "default",
+            "name": "web",
+            "ports": [
+                {
+                    "name": "",
+                    "protocol": "TCP",
+                    "node_port": 30008,
+                    "endpoints": [{"address": "10.244.1.2", "port": 80}, {"address": "10.244.2.2", "port": 80}],
+                }
+            ],
+        },
+    ]
+    assert {each.address for each in web} == {"10.244.1.2", "10.244.2.2"}
+    document = hostvars.render(planned)
+    assert list(document) == ["nodeport_generation", "nodeport_nodes"]
+    assert document["nodeport_generation"] == 7
+    of_nodes = document["nodeport_nodes"]
+    assert isinstance(of_nodes, dict)
+    assert list(of_nodes) == ["n1", "n2", "n3"]
+    assert of_nodes["n2"] == {
+        "network": {
+            "node": "n2",
+            "address": "192.168.56.12",
+            "pod_range": "10.244.1.0/24",
+            "gateway": "10.244.1.1",
+            "cluster_range": "10.244.0.0/16",
+            "routes": [
+                {"to": "10.244.0.0/24", "via": "192.168.56.11"},
+                {"to": "10.244.2.0/24", "via": "192.168.56.13"},
+            ],
+        },
+        "pods": [
+            {
+                "name": on_first.name,
+                "namespace": "default",
+                "uid": on_first.uid,
+                "address": "10.244.1.2",
+                "listens": [{"port": 80, "protocol": "TCP"}],
+                "termination_grace_period_seconds": 5,
+            }
+        ],
+        "forwarder": {
+            "version": 1,
+            "generation": 7,
+            "node": "n2",
+            "addresses": ["192.168.56.12"],
+            "services": services,
+        },
+    }
+
+
+def test_every_pod_is_on_one_node_and_every_node_forwards_the_same(planned: Plan) -> None:
+    parts = hostvars.render(planned)["nodeport_nodes"]
+    assert isinstance(parts, dict)
+    assert sorted(each["name"] for part in parts.values() for each in part["pods"]) == sorted(
+        each.name for each in planned.pods
+    )
+    assert len({json.dumps(part["forwarder"]["services"]) for part in parts.values()}) == 1
+
+
+def test_only_plain_values_that_json_and_yaml_give_back(planned: Plan) -> None:
+    document = hostvars.render(planned)
+    assert json.loads(json.dumps(document)) == document
+    text = yaml.safe_dump(document, sort_keys=False)
+    assert yaml.safe_load(text) == document
+    assert "&id" not in text, "no part is shared, so that a person reads no YAML aliases"
+
+
+def test_the_order_of_nodes_changes_nothing_that_a_node_gets(planned: Plan) -> None:
+    turned = replace(planned, nodes=tuple(reversed(planned.nodes)))
+    assert hostvars.render(turned) == hostvars.render(planned)
