@@ -71,7 +71,8 @@ class NodeFacts:
     """What a node says of itself, by testinfra: questions with a fixed answer when all is well.
 
     ``foreign_drops`` lists rules of other tables, as ``table chain: rule``, that drop or reject forwarded or
-    incoming traffic. ``drift`` is what of nodeportd's table is not as nodeportd left it. ``reachable`` is false when the node did not answer at all; ``error`` says why.
+    incoming traffic. ``drift`` is what of nodeportd's table is not as nodeportd left it.
+    ``reachable`` is false when the node did not answer at all; ``error`` says why.
     """
 
     node: str

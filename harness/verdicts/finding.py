@@ -39,7 +39,7 @@ def drops(facts: NodeFacts | None, words: tuple[str, ...] = ()) -> str:
 
 
 def lacks_route(facts: NodeFacts | None, endpoint: Expected) -> str:
-    """The node's missing route that would lead to an endpoint, or nothing; a route that is wrong for one pod is not one."""
+    """The node's missing route that would lead to an endpoint, or nothing; one of a single pod does not count."""
     for route in facts.missing_routes if facts is not None else ():
         first = route.split()[0] if route.split() else ""
         try:

@@ -153,6 +153,7 @@ FAULTS = (
         _settle(plan)), "masquerade-missing", names_node="n2"),
     Fault("endpoint blackholed on the ingress node", lambda plan: Injection(
         "n1", f"ip route add blackhole {victim(plan).address}/32", "ip route show type blackhole | grep -q 10.",
-        f"ip route delete blackhole {victim(plan).address}/32"), "endpoint-blackholed", names_node="n1", names_pod=True),
+        f"ip route delete blackhole {victim(plan).address}/32"),
+        "endpoint-blackholed", names_node="n1", names_pod=True),
     Fault("foreign responder on an endpoint's port", _stranger, "foreign-responder", names_pod=True),
 )  # fmt: skip

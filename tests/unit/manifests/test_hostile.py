@@ -52,8 +52,10 @@ def test_random_bytes_never_crash(data: bytes) -> None:
         manifests.parse([("random", data)])
 
 
-FIELDS = ["apiVersion", "kind", "metadata", "name", "spec", "ports", "selector", "port", "type", "containers", "template",
-          "replicas", "labels", "matchLabels", "nodePort", "targetPort", "protocol"]  # fmt: skip
+FIELDS = (
+    "apiVersion kind metadata name spec ports selector port type containers template replicas labels matchLabels"
+    " nodePort targetPort protocol"
+).split()
 LEAVES = st.sampled_from(
     ["Pod", "Service", "Deployment", "v1", "apps/v1", "web", "80", "30008", "true", "null", "~", "1.5"]
 )

@@ -26,7 +26,8 @@ def wanted():
         prefix = ipaddress.ip_network(network["pod_range"]).prefixlen
         gateway = f"{ipaddress.IPv4Address(network['gateway'])}/{prefix}"
         routes = {
-            str(ipaddress.ip_network(route["to"])): str(ipaddress.IPv4Address(route["via"])) for route in network["routes"]
+            str(ipaddress.ip_network(route["to"])): str(ipaddress.IPv4Address(route["via"]))
+            for route in network["routes"]
         }
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"{WANTED}: {error}")

@@ -42,7 +42,7 @@ def main(address, packages):
         "foreign_routes": [
             route["dst"]
             for route in json.loads(printed("ip", "-json", "-4", "route", "show") or "[]")
-            if route.get("protocol") not in ("77",) and route.get("dev") != "cni0" and route["dst"] != "default"
+            if route.get("protocol") != "77" and route.get("dev") != "cni0" and route["dst"] != "default"
         ],
     }
     print(json.dumps(found))

@@ -1,13 +1,13 @@
 #!/usr/bin/python3 -SE
 """Bring this node's pods to what /etc/nodeport/pods.json says.
 
-    podctl sync              start what is missing, replace what changed, remove what is not wanted; JSON of what changed
+    podctl sync              start what is missing, replace what changed, remove the rest; JSON of what changed
     podctl check             the same JSON of what sync would change; changes nothing
     podctl list              the wanted pods and how they run, as JSON
     podctl exec POD -- CMD   run a command in a pod's network namespace
 
-A pod is a network namespace ``pod-<key>`` with a veth into cni0, and the unit ``nodeport-pod@<key>.service`` in it. The key is
-eight hex digits of sha256("namespace/name"): safe in paths, unit and interface names, whatever the pod is called.
+A pod is a network namespace ``pod-<key>`` with a veth into cni0, and the unit ``nodeport-pod@<key>.service`` in it. The
+key is eight hex digits of sha256("namespace/name"): safe in paths, unit and interface names, whatever a pod is called.
 Standard library only.
 """
 
@@ -80,7 +80,8 @@ def present():
 
 def unit_states():
     """The state of every pod's unit by key: what systemd calls ActiveState, and restarts."""
-    shown = run("systemctl", "show", "--property=Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic", "nodeport-pod@*.service")
+    asked = "--property=Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic"
+    shown = run("systemctl", "show", asked, "nodeport-pod@*.service")
     states = {}
     for block in shown.strip().split("\n\n"):
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)

@@ -18,7 +18,7 @@ import urllib.parse
 import urllib.request
 
 MAX_HEAD = 16384
-REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 412: "Precondition Failed", 431: "Header Too Large", 503: "Service Unavailable"}
+REASONS = {200: "OK", 400: "Bad Request", 412: "Precondition Failed", 431: "Header Too Large", 503: "Unavailable"}
 
 
 class Pod:
@@ -33,10 +33,10 @@ class Pod:
 
 
 class Http(asyncio.Protocol):
-    """One HTTP/1.1 connection: pipelined and split requests, bodies by Content-Length, kept alive unless told otherwise."""
+    """One HTTP/1.1 connection: pipelined and split requests, bodies by Content-Length, kept alive if wished."""
 
     def __init__(self, pod):
-        self.pod, self.buffer, self.busy = pod, b"", False
+        self.pod, self.buffer, self.busy, self.dialing = pod, b"", False, None
 
     def connection_made(self, transport):
         """Remember the other end, and send small answers at once."""
@@ -60,7 +60,8 @@ class Http(asyncio.Protocol):
                 return
             lines = head.decode("latin-1").split("\r\n")
             words = lines[0].split(" ")
-            headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+            fields = (line.partition(":") for line in lines[1:])
+            headers = {name.strip().lower(): value.strip() for name, _, value in fields}
             length = headers.get("content-length", "0")
             if len(words) != 3 or not length.isdigit() or int(length) > MAX_HEAD:
                 self._send(400, b"bad request", close=True)
@@ -73,7 +74,7 @@ class Http(asyncio.Protocol):
             path, _, query = words[1].partition("?")
             if path == "/dial":
                 self.busy = True
-                asyncio.ensure_future(self._dial(query, close))
+                self.dialing = asyncio.ensure_future(self._dial(query, close))
                 return
             code, body = answer(self.pod, path, query, headers, self.client)
             self._send(code, body, close)
@@ -111,10 +112,13 @@ def answer(pod, path, query, headers, client):
     given = urllib.parse.parse_qs(query)
     if path == "/echo":
         text, code = given.get("msg", [""])[0].encode(), given.get("code", ["200"])[0]
-        return (int(code), text) if code.isdigit() and 200 <= int(code) <= 599 else (200, b"argument 'code' must be a status code")
+        if code.isdigit() and 200 <= int(code) <= 599:
+            return int(code), text
+        return 200, b"argument 'code' must be a status code"
     if path == "/header":
         key = given.get("key", [""])[0].lower()
-        return 200, (headers.get(key, "") if key else json.dumps({name: [value] for name, value in headers.items()})).encode()
+        everything = json.dumps({name: [value] for name, value in headers.items()})
+        return 200, (headers.get(key, "") if key else everything).encode()
     return 200, f"NOW: {time.strftime('%Y-%m-%d %H:%M:%S %z')}".encode()
 
 
