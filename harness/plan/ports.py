@@ -40,8 +40,6 @@ def allocate(services: Sequence[Service], previous: Plan | None, problems: list[
         book.take_written(service, problems)
     for service in wanting:
         book.keep(service, held.get(key(service), ()), problems)
-    for service in wanting:
-        book.share(service)
     missing = [(service, place) for service in wanting for place in book.missing(service)]
     unserved = sum(not book.draw(service, place) for service, place in missing)
     if unserved:
@@ -53,9 +51,8 @@ def allocate(services: Sequence[Service], previous: Plan | None, problems: list[
 
 
 def _held(previous: Plan | None) -> dict[str, tuple[PlannedPort, ...]]:
-    """The ports of the previous plan's NodePort Services by Service key."""
-    services = previous.services if previous else ()
-    return {service.key: service.ports for service in services if service.type is ServiceType.NODE_PORT}
+    """The ports of the previous plan's Services by Service key."""
+    return {service.key: service.ports for service in previous.services} if previous else {}
 
 
 @dataclass(slots=True)
@@ -99,9 +96,9 @@ class _Book:
         """Let an entry without nodePort use that of an entry with the same ``port``."""
         for place in self.missing(service):
             port = service.ports[place]
-            for other, mate in enumerate(service.ports):
-                number = self.given.get((key(service), other))
-                if mate.port == port.port and number is not None and self._fits(service, port, number):
+            for mate in range(len(service.ports)):
+                number = self.given.get((key(service), mate))
+                if number is not None and self._fits(service, port, number):
                     self._give(service, place, number)
                     break
 
@@ -130,13 +127,10 @@ class _Book:
         self.holders.setdefault(number, key(service))
 
     def _fits(self, service: Service, port: ServicePort, number: int) -> bool:
-        """Whether the Service does not use (protocol, number) or the number for another ``port`` yet."""
-        for place, other in enumerate(service.ports):
-            if self.given.get((key(service), place)) == number and (
-                other.protocol is port.protocol or other.port != port.port
-            ):
-                return False
-        return True
+        """Whether the Service does not use the number for another ``port`` yet."""
+        places = range(len(service.ports))
+        users = [service.ports[place] for place in places if self.given.get((key(service), place)) == number]
+        return all(user.port == port.port for user in users)
 
 
 def _number_before(port: ServicePort, before: Sequence[PlannedPort]) -> int | None:

@@ -84,7 +84,22 @@ def test_a_pod_written_under_a_generated_name_takes_its_place() -> None:
     taken = first.pods[0].name
     second = plan.build(Workload(pods=(pod(taken),), replica_sets=(web,)), nodes(1), LAB, first)
     assert len(second.pods) == 3
-    assert [each.owner for each in second.pods if each.name == taken] == [""]
+    (written,) = [each for each in second.pods if each.name == taken]
+    assert written.owner == ""
+    assert written.address != first.pods[0].address
+
+
+def test_a_generated_name_is_never_that_of_a_written_pod() -> None:
+    web = deployment("web", 2)
+    would_be = plan.build(Workload(replica_sets=(web,)), nodes(1), LAB, None).pods[0].name
+    both = plan.build(Workload(pods=(pod(would_be),), replica_sets=(web,)), nodes(1), LAB, None)
+    assert len({each.key for each in both.pods}) == 3
+
+
+def test_pods_of_a_lost_node_go_first_when_fewer_are_wanted() -> None:
+    first = plan.build(Workload(replica_sets=(deployment("web", 4),)), nodes(2), LAB, None)
+    second = plan.build(Workload(replica_sets=(deployment("web", 2),)), nodes(2)[1:], LAB, first)
+    assert second.pods == tuple(each for each in first.pods if each.node == "n2")
 
 
 def test_a_deployment_s_pods_are_not_a_replica_set_s() -> None:
@@ -99,6 +114,21 @@ def test_new_pods_go_where_the_owner_has_fewest_then_where_there_are_fewest() ->
     assert on_nodes(first, "web") == [0, 1, 0]
     more = Workload(pods=(pod("a"),), replica_sets=(deployment("web", 3),))
     assert on_nodes(plan.build(more, nodes(3), LAB, first), "web") == [1, 1, 1]
+
+
+def test_an_owner_is_spread_even_when_that_leaves_a_node_nearly_empty() -> None:
+    api = deployment("api", 6)
+    first = plan.build(Workload(replica_sets=(api,)), nodes(2), LAB, None)
+    second = plan.build(Workload(replica_sets=(api, deployment("web", 3))), nodes(3), LAB, first)
+    assert on_nodes(second, "api") == [3, 3, 0]
+    assert on_nodes(second, "web") == [1, 1, 1]
+
+
+def test_a_full_node_is_left_out_even_by_an_owner_that_has_no_pod_there() -> None:
+    api = deployment("api", 253)
+    first = plan.build(Workload(replica_sets=(api,)), nodes(1), LAB, None)
+    second = plan.build(Workload(replica_sets=(api, deployment("web", 3))), nodes(2), LAB, first)
+    assert on_nodes(second, "web") == [0, 3]
 
 
 def test_a_full_node_gets_no_pod_and_every_address_can_be_had() -> None:
@@ -137,6 +167,12 @@ def test_ranges_stay_with_names_and_a_full_cluster_is_256_nodes() -> None:
     assert turned.generation == every.generation
     with pytest.raises(PlanError, match="257 nodes are too many"):
         plan.build(Workload(), nodes(257), LAB, None)
+
+
+def test_the_range_of_a_node_that_left_is_free_at_once() -> None:
+    every = plan.build(Workload(), nodes(256), LAB, None)
+    others = [*nodes(255), replace(nodes(256)[255], name="new")]
+    assert plan.build(Workload(), others, LAB, every).node("new").pod_range == "10.244.255.0/24"
 
 
 def test_ports_of_the_upper_band_come_first_then_the_lower_then_none() -> None:
