@@ -57,7 +57,13 @@ def seen(cluster: Cluster) -> list[str]:
 
 
 def dry_run(cluster: Cluster, variables: Path) -> process.Completed:
-    words = [Path(sys.executable).with_name("ansible-playbook"), "--check", "--diff", "-i", cluster.inventory]
+    words: list[str | Path] = [
+        Path(sys.executable).with_name("ansible-playbook"),
+        "--check",
+        "--diff",
+        "-i",
+        cluster.inventory,
+    ]
     return process.run(
         [*words, ROOT / "playbooks" / "site.yml", "-e", f"@{variables}"], timeout=120, cwd=ROOT / "playbooks"
     )

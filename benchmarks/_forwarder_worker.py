@@ -1,0 +1,188 @@
+"""One measurement of ``forwarder_load``, in a network namespace of its own, under the Python that has nftables.
+
+    python3 _forwarder_worker.py nodeportd|kube-proxy SERVICES      prints milliseconds by step as JSON
+
+``kube-proxy`` is a faithful imitation of the layout of its nftables mode (chains for each Service and each endpoint,
+anonymous sets), not kube-proxy itself; both are given to libnftables in this process, as text.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "playbooks/roles/forwarder/files"))
+
+from nodeportd import ruleset, state
+from nodeportd.kernel import Kernel, drift
+
+ENDPOINTS = 3
+CHANGES = 9
+Times = dict[str, float]
+
+
+def document(services: int, **altered: tuple[str, ...]) -> bytes:
+    """A state of so many Services with three endpoints each; ``altered`` gives the first one other addresses."""
+    listed = []
+    for number in range(services):
+        addresses = altered["first"] if number == 0 and altered else pods(number)
+        endpoints = [{"address": address, "port": 80} for address in addresses]
+        port = {"name": "", "protocol": "TCP", "node_port": 20000 + number, "endpoints": endpoints}
+        listed.append({"namespace": "default", "name": f"service-{number}", "ports": [port]})
+    whole = {"version": 1, "generation": 1, "node": "n1", "addresses": ["192.168.56.11"], "services": listed}
+    return json.dumps(whole).encode()
+
+
+def pods(number: int) -> tuple[str, ...]:
+    """The addresses of a Service's three pods."""
+    return tuple(f"10.{200 + index}.{number // 250}.{1 + number % 250}" for index in range(ENDPOINTS))
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Milliseconds that it took."""
+    start = time.perf_counter()
+    action()
+    return (time.perf_counter() - start) * 1000
+
+
+def nodeportd(services: int) -> Times:
+    """Our layout, by nodeportd's own modules."""
+    kernel, raw = Kernel(), document(services)
+    whole = state.parse(raw)
+    text = ruleset.full(whole)
+    found = {
+        "read the state file": timed(lambda: state.parse(raw)),
+        "render the whole table": timed(lambda: ruleset.full(whole)),
+        "load into an empty kernel": timed(lambda: kernel.apply(text)),
+        "replace the whole table": timed(lambda: kernel.apply(text)),
+        "look for drift": timed(lambda: drift(text)),
+    }
+    another = state.parse(document(services, first=(*pods(0)[:2], "10.210.0.1")))
+    fewer = state.parse(document(services, first=pods(0)[:2]))
+    for name, other in (("endpoint", another), ("number of endpoints", fewer)):
+        found[f"one {name} changed, kernel"] = _changed(kernel, whole, other)
+        found[f"one {name} changed, what differs"] = timed(lambda: ruleset.steps(whole, other))  # noqa: B023 - run at once
+    return found
+
+
+def _changed(kernel: Kernel, whole: state.State, other: state.State) -> float:
+    """The median of several changes there and back."""
+
+    def go(steps: tuple[str, ...]) -> float:
+        return timed(lambda: [kernel.apply(step) for step in steps])
+
+    there, back = ruleset.steps(whole, other), ruleset.steps(other, whole)
+    return statistics.median(time for _ in range(CHANGES) for time in (go(there), go(back)))
+
+
+def kube_proxy(services: int) -> Times:
+    """kube-proxy's layout: loaded, and one endpoint changed as kube-proxy does it."""
+    kernel, text = Kernel(), _kube_proxy_table(services)
+    found = {
+        "load into an empty kernel": timed(lambda: kernel.apply(text)),
+        "replace the whole table": timed(lambda: kernel.apply(f"delete table ip kube-proxy\n{text}")),
+    }
+    changes = [_kube_proxy_change(turn) for turn in range(CHANGES)]
+    found["one endpoint changed, kernel"] = statistics.median(
+        timed(lambda: kernel.apply(change))  # noqa: B023 - run at once
+        for change in changes
+    )
+    return found
+
+
+def _endpoint(name: str, address: str) -> str:
+    return (
+        f"chain {name} {{\nip saddr {address} jump mark-for-masquerade\n"
+        f"meta l4proto tcp dnat to {address}:80\n}}\n"
+    )  # fmt: skip
+
+
+def _pick(names: list[str]) -> str:
+    return (
+        f"numgen random mod {len(names)} vmap {{ {', '.join(f'{i} : goto {name}' for i, name in enumerate(names))} }}"
+    )
+
+
+def _kube_proxy_change(turn: int) -> str:
+    """The third endpoint of the first Service is replaced by another one."""
+    names = ["endpoint-0-0", "endpoint-0-1", f"endpoint-0-new{turn}"]
+    old = "endpoint-0-2" if turn == 0 else f"endpoint-0-new{turn - 1}"
+    return (
+        f"table ip kube-proxy {{\n{_endpoint(names[2], f'10.210.0.{1 + turn}')}}}\nflush chain ip kube-proxy service-0\n"
+        f"add rule ip kube-proxy service-0 {_pick(names)}\ndelete chain ip kube-proxy {old}\n"
+    )
+
+
+def _kube_proxy_table(services: int) -> str:
+    chains = []
+    for number in range(services):
+        names = [f"endpoint-{number}-{index}" for index in range(ENDPOINTS)]
+        chains += [_endpoint(name, address) for name, address in zip(names, pods(number), strict=True)]
+        chains.append(f"chain service-{number} {{\n{_pick(names)}\n}}\n")
+        chains.append(f"chain external-{number} {{\njump mark-for-masquerade\ngoto service-{number}\n}}\n")
+    cluster = ", ".join(
+        f"10.96.{number // 250}.{1 + number % 250} . tcp . 80 : goto service-{number}" for number in range(services)
+    )
+    ports = ", ".join(f"tcp . {20000 + number} : goto external-{number}" for number in range(services))
+    return _KUBE_PROXY.replace("CHAINS", "".join(chains)).replace("CLUSTER", cluster).replace("PORTS", ports)
+
+
+_KUBE_PROXY = """\
+table ip kube-proxy {
+chain mark-for-masquerade {
+meta mark set meta mark or 0x4000
+}
+chain masquerading {
+meta mark and 0x4000 == 0 return
+meta mark set meta mark xor 0x4000
+masquerade fully-random
+}
+CHAINSset nodeport-ips {
+type ipv4_addr
+elements = { 192.168.56.11 }
+}
+map service-ips {
+type ipv4_addr . inet_proto . inet_service : verdict
+elements = { CLUSTER }
+}
+map service-nodeports {
+type inet_proto . inet_service : verdict
+elements = { PORTS }
+}
+map no-endpoint-nodeports {
+type inet_proto . inet_service : verdict
+}
+chain services {
+ip daddr . meta l4proto . th dport vmap @service-ips
+ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+}
+chain nodeport-endpoints-check {
+ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
+}
+chain filter-input {
+type filter hook input priority -110; policy accept;
+ct state new jump nodeport-endpoints-check
+}
+chain nat-prerouting {
+type nat hook prerouting priority -100; policy accept;
+jump services
+}
+chain nat-output {
+type nat hook output priority -100; policy accept;
+jump services
+}
+chain nat-postrouting {
+type nat hook postrouting priority 100; policy accept;
+jump masquerading
+}
+}
+"""
+
+LAYOUTS = {"nodeportd": nodeportd, "kube-proxy": kube_proxy}
+
+if __name__ == "__main__":
+    print(json.dumps(LAYOUTS[sys.argv[1]](int(sys.argv[2]))))
