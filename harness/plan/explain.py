@@ -13,6 +13,9 @@ from harness.plan.selection import PodIndex
 from harness.plan.wanted import WantedPod
 from harness.plan.words import Pair, declared, first_few, label, line, listed, some, template, titles
 
+MANY_WORDS = 50
+"""How many words are compared in full when the nearest is looked for."""
+
 
 def explain(
     service: Service,
@@ -64,7 +67,7 @@ def _no_such_port(port: PlannedPort, selected: Sequence[WantedPod]) -> list[str]
         f"declared: {declared(theirs)}" if theirs else "no port is declared at all",
     ]
     names = sorted({known.name for known in theirs if known.name and known.protocol is port.protocol})
-    close = get_close_matches(name, names, n=1)
+    close = _nearest(name, names)
     if close:
         reasons.append(f"perhaps `targetPort: {close[0]}` is meant")
     else:
@@ -160,7 +163,7 @@ def _misspelt(service: Service, pairs: Sequence[Pair], index: PodIndex) -> list[
     """Labels in use that look like those of the selector: another value, or another key."""
     hints = []
     for name, value in pairs:
-        close = get_close_matches(value, index.values(service.namespace, name), n=1)
+        close = _nearest(value, index.values(service.namespace, name))
         near = [(name, each) for each in close]
         near += [
             (each, value)
@@ -175,6 +178,18 @@ def _misspelt(service: Service, pairs: Sequence[Pair], index: PodIndex) -> list[
                 f"perhaps {line(pair)} is meant"
             )
     return hints
+
+
+def _nearest(word: str, known: Sequence[str]) -> list[str]:
+    """The known word most like this one, if any is.
+
+    Of very many, only some that begin or end alike are compared: a slip of one sign leaves one half as it was, and
+    a lab of thousands of Services is explained in seconds.
+    """
+    if len(known) > MANY_WORDS:
+        half = max(1, len(word) // 2)
+        known = [each for each in known if each.startswith(word[:half]) or each.endswith(word[-half:])][:MANY_WORDS]
+    return get_close_matches(word, known, n=1)
 
 
 def _known_labels(service: Service, index: PodIndex) -> list[str]:

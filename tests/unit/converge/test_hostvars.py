@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from harness import plan
 from harness.converge import hostvars
 from harness.model.plan import Plan
 from harness.model.workload import Protocol, ServicePort, ServiceType, Workload
 from tests.unit.plan.sample import LAB, deployment, nodes, pod, service, spec
+
+ROLES = Path(__file__).parents[3] / "playbooks" / "roles"
 
 
 @pytest.fixture
@@ -98,6 +102,23 @@ def test_every_pod_is_on_one_node_and_every_node_forwards_the_same(planned: Plan
         each.name for each in planned.pods
     )
     assert len({json.dumps(part["forwarder"]["services"]) for part in parts.values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "variable", "part"),
+    [
+        ("pod_network", "pod_network_config", "network"),
+        ("workload", "workload_pods", "pods"),
+        ("forwarder", "forwarder_state", "forwarder"),
+    ],
+)
+def test_every_role_takes_its_part(planned: Plan, role: str, variable: str, part: str) -> None:
+    specs = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    takes = ArgumentSpecValidator(specs["argument_specs"]["main"]["options"])
+    parts = hostvars.render(planned)["nodeport_nodes"]
+    assert isinstance(parts, dict)
+    for of_node in parts.values():
+        assert takes.validate({variable: of_node[part]}).error_messages == []
 
 
 def test_only_plain_values_that_json_and_yaml_give_back(planned: Plan) -> None:

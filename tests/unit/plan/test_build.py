@@ -301,6 +301,16 @@ def test_a_node_s_new_address_reaches_the_others() -> None:
     assert plan.build(Workload(), moved, LAB, first).generation == 2
 
 
+def test_a_slip_is_found_among_a_thousand_values_in_time() -> None:
+    pods = tuple(pod(f"p{number}", {"app": f"{number}-name-{number}"}) for number in range(1000))
+    slips = tuple(service(f"s{number}", selector={"app": f"{number}-nome-{number}"}) for number in range(1000))
+    started = time.process_time()
+    planned = plan.build(Workload(pods=pods, services=slips), nodes(50), LAB, None)
+    assert time.process_time() - started < 4
+    for each in planned.services:
+        assert f'perhaps `app: "{each.name[1:]}-name-{each.name[1:]}"` is meant' in each.explanation
+
+
 def test_ten_thousand_services_on_fifty_nodes_are_planned_in_time() -> None:
     sets = tuple(deployment(f"app{number}", 10) for number in range(100))
     open_ones = [service(f"open{n}", selector={"app": f"app{n % 100}"}) for n in range(2500)]
