@@ -56,7 +56,17 @@ def once(layout: str, services: int) -> dict[str, float]:
     namespace = f"fwd-{secrets.token_hex(4)}"
     process.check(["ip", "netns", "add", namespace], what="make a network namespace")
     try:
-        argv = ["ip", "netns", "exec", namespace, "/usr/bin/python3", "-B", WORKER, layout, str(services)]
+        argv: list[str | Path] = [
+            "ip",
+            "netns",
+            "exec",
+            namespace,
+            "/usr/bin/python3",
+            "-B",
+            WORKER,
+            layout,
+            str(services),
+        ]
         times: dict[str, float] = json.loads(process.check(argv, what=f"measure {layout}", timeout=300).out)
         return times
     finally:
@@ -67,7 +77,10 @@ def table(found: Found, services: list[int], rounds: int) -> str:
     """A Markdown table; in brackets how many times as long kube-proxy's layout took."""
     steps = list(found["nodeportd", services[0]])
     head = f"| ms, median of {rounds} (kube-proxy's layout) | "
-    lines = [head + " | ".join(f"{count:,} Services" for count in services) + " |", "|---|" + "---|" * len(services)]
+    lines = [
+        head + " | ".join(f"{count:,} Service{'s' * (count > 1)}" for count in services) + " |",
+        "|---|" + "---|" * len(services),
+    ]
     lines += [f"| {step} | " + " | ".join(cell(found, step, count) for count in services) + " |" for step in steps]
     return "\n".join(lines)
 
