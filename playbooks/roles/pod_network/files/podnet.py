@@ -1,9 +1,9 @@
 #!/usr/bin/python3 -SE
 """Bring this node's pod network to what /etc/nodeport/network.json says.
 
-    podnet apply    make the bridge cni0 and the routes to other nodes' pod ranges; JSON of what changed
-    podnet check    the same JSON of what apply would change; changes nothing
-    podnet remove   take away the bridge and our routes
+    podnet apply           make the bridge cni0 and the routes to other nodes' pod ranges; JSON of what changed
+    podnet check [FILE]    the same JSON of what apply would change (if FILE were the wanted network); changes nothing
+    podnet remove          take away the bridge and our routes
 
 Our routes carry the route protocol 77, so that nobody else's are ever touched. Standard library only.
 """
@@ -19,27 +19,29 @@ BRIDGE = "cni0"
 PROTOCOL = "77"
 
 
-def wanted():
+def wanted(path):
     """The gateway with its prefix, and the routes as {range: next hop}; ends the program when they cannot be right."""
     try:
-        network = json.loads(WANTED.read_text())
-        prefix = ipaddress.ip_network(network["pod_range"]).prefixlen
-        gateway = f"{ipaddress.IPv4Address(network['gateway'])}/{prefix}"
+        network = json.loads(path.read_text())
+        pod_range = ipaddress.IPv4Network(network["pod_range"])
+        gateway = ipaddress.IPv4Interface(f"{network['gateway']}/{pod_range.prefixlen}")
         routes = {
-            str(ipaddress.ip_network(route["to"])): str(ipaddress.IPv4Address(route["via"]))
+            str(ipaddress.IPv4Network(route["to"])): str(ipaddress.IPv4Address(route["via"]))
             for route in network["routes"]
         }
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"{WANTED}: {error}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"{path}: not a pod network: {error!r}")
+    if gateway.network != pod_range:
+        sys.exit(f"{path}: the gateway {gateway.ip} is not in the pod range {pod_range}")
     return gateway, routes
 
 
-def bridge_addresses():
-    """The IPv4 addresses of the bridge, ``None`` when there is no bridge or it is down."""
-    links = [link for link in ask("-4", "address", "show") if link.get("ifname") == BRIDGE and "UP" in link["flags"]]
-    if not links:
-        return None
-    return {f"{info['local']}/{info['prefixlen']}" for info in links[0]["addr_info"] if info["family"] == "inet"}
+def bridge():
+    """The bridge as the kernel shows it, ``None`` when there is none; ends the program when it is no bridge."""
+    found = [link for link in ask("-details", "address", "show") if link.get("ifname") == BRIDGE]
+    if found and found[0].get("linkinfo", {}).get("info_kind") != "bridge":
+        sys.exit(f"there is an interface {BRIDGE} that is not a bridge and not ours: remove it")
+    return found[0] if found else None
 
 
 def our_routes():
@@ -47,32 +49,41 @@ def our_routes():
     return {route["dst"]: route.get("gateway", "") for route in ask("-4", "route", "show", "proto", PROTOCOL)}
 
 
-def changes():
+def changes(path):
     """The ``ip`` commands that lead from what is to what is wanted."""
-    gateway, routes = wanted()
-    addresses, present = bridge_addresses(), our_routes()
-    lines = []
-    if addresses is None:
-        exists = any(link.get("ifname") == BRIDGE for link in ask("link", "show"))
-        lines += [] if exists else [f"link add {BRIDGE} type bridge"]
-        lines.append(f"link set {BRIDGE} up")
-    if gateway not in (addresses or set()):
-        lines.append(f"address replace {gateway} dev {BRIDGE}")
-    lines += [f"address delete {other} dev {BRIDGE}" for other in sorted((addresses or set()) - {gateway})]
-    lines += [f"route delete {range_} proto {PROTOCOL}" for range_ in sorted(set(present) - set(routes))]
-    lines += [
-        f"route replace {range_} via {via} proto {PROTOCOL}"
-        for range_, via in sorted(routes.items())
-        if present.get(range_) != via
-    ]
-    return lines
+    gateway, routes = wanted(path)
+    return [*bridge_changes(gateway, bridge()), *route_changes(routes, our_routes())]
+
+
+def bridge_changes(gateway, link):
+    """The commands for the bridge and its address."""
+    if link is None:
+        # With an address of its own the bridge keeps it. Otherwise it takes over that of a pod's veth, and when this
+        # pod goes, the other pods know their gateway by an address that nobody has any more.
+        hardware = "0a:58:" + ":".join(f"{byte:02x}" for byte in gateway.ip.packed)
+        yield f"link add {BRIDGE} address {hardware} type bridge"
+    if link is None or "UP" not in link["flags"]:
+        yield f"link set {BRIDGE} up"
+    infos = link["addr_info"] if link else []
+    has = {f"{info['local']}/{info['prefixlen']}" for info in infos if info["family"] == "inet"}
+    if str(gateway) not in has:
+        yield f"address add {gateway} dev {BRIDGE}"
+    yield from (f"address delete {other} dev {BRIDGE}" for other in sorted(has - {str(gateway)}))
+
+
+def route_changes(routes, present):
+    """The commands for the routes; only a route of ours is ever replaced, one of somebody else is a failure to add."""
+    yield from (f"route delete {range_} proto {PROTOCOL}" for range_ in sorted(set(present) - set(routes)))
+    for range_, via in sorted(routes.items()):
+        if present.get(range_) != via:
+            verb = "replace" if range_ in present else "add"
+            yield f"route {verb} {range_} via {via} proto {PROTOCOL}"
 
 
 def removal():
     """The ``ip`` commands that take our network away."""
-    exists = any(link.get("ifname") == BRIDGE for link in ask("link", "show"))
     routes = [f"route delete {range_} proto {PROTOCOL}" for range_ in sorted(our_routes())]
-    return routes + ([f"link delete {BRIDGE}"] if exists else [])
+    return routes + ([f"link delete {BRIDGE}"] if bridge() else [])
 
 
 def ask(*words):
@@ -84,19 +95,19 @@ def run(*words, stdin=None):
     """Run a program that has to succeed and return what it printed; ends this program with its words otherwise."""
     done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=30, check=False)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(words)}: {done.stderr.strip() or done.returncode}")
+        sys.exit(f"{' '.join(words)}: {done.stderr.strip() or done.returncode}\n{stdin or ''}".strip())
     return done.stdout
 
 
-def main(verb):
+def main(verb="", *words):
     """Carry out one verb."""
-    if verb not in ("apply", "check", "remove"):
+    if verb not in ("apply", "check", "remove") or len(words) > (verb == "check"):
         sys.exit(__doc__)
-    lines = removal() if verb == "remove" else changes()
+    lines = removal() if verb == "remove" else changes(Path(words[0]) if words else WANTED)
     if lines and verb != "check":
         run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
     print(json.dumps({"commands": lines} if lines else {}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    main(*sys.argv[1:])

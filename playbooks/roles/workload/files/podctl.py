@@ -2,37 +2,51 @@
 """Bring this node's pods to what /etc/nodeport/pods.json says.
 
     podctl sync              start what is missing, replace what changed, remove the rest; JSON of what changed
-    podctl check             the same JSON of what sync would change; changes nothing
+    podctl check [FILE]      the same JSON of what sync would change (if FILE were the wanted pods); changes nothing
     podctl list              the wanted pods and how they run, as JSON
-    podctl exec POD -- CMD   run a command in a pod's network namespace
+    podctl exec POD -- CMD   run a command in a pod's network namespace; POD is NAMESPACE/NAME
 
-A pod is a network namespace ``pod-<key>`` with a veth into cni0, and the unit ``nodeport-pod@<key>.service`` in it. The
-key is eight hex digits of sha256("namespace/name"): safe in paths, unit and interface names, whatever a pod is called.
-Standard library only.
+A pod is a network namespace ``pod-<key>`` with a veth ``pod<key>`` into cni0, and in it the unit
+``nodeport-pod@<key>.service``, which a drop-in under /run tells who it is. The key is eight hex digits of
+sha256("namespace/name"): safe in paths, unit and interface names, whatever the pod is called. Standard library only.
 """
 
+import fcntl
 import hashlib
 import ipaddress
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 WANTED = Path("/etc/nodeport/pods.json")
 NETWORK = Path("/etc/nodeport/network.json")
-RUNNING = Path("/run/nodeport/pods")
+LOCK = Path("/run/nodeport/podctl.lock")
 NETNS = Path("/run/netns")
+UNITS = Path("/run/systemd/system")
+PROGRAM = (
+    *(Path("/usr/local/lib/nodeport") / name for name in ("responder.py", "netexec_server.py", "netexec.py")),
+    Path("/etc/systemd/system/nodeport-pod@.service"),
+)
+LINK = re.compile(r"pod([0-9a-f]{8})")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-READY_SECONDS = 15.0
+ELSEWHERE = "192.0.2.1"  # RFC 5737: an address that is nobody's, so the way to it is the default route
+INSIDE = "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec ip -batch -"
+SHOWN = "Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic,NeedDaemonReload"
 
 
 def key_of(pod):
     """The pod's key in paths and names."""
-    return hashlib.sha256(f"{pod['namespace']}/{pod['name']}".encode()).hexdigest()[:8]
+    return hashlib.sha256(name_of(pod).encode()).hexdigest()[:8]
+
+
+def name_of(pod):
+    """How people call the pod."""
+    return f"{pod['namespace']}/{pod['name']}"
 
 
 def unit_of(key):
@@ -40,175 +54,233 @@ def unit_of(key):
     return f"nodeport-pod@{key}.service"
 
 
-def wanted():
-    """The wanted pods by key; ends the program with all reasons when the file cannot be right."""
-    pods = json.loads(WANTED.read_text()) if WANTED.exists() else []
-    faults = [fault for pod in pods for fault in faults_of(pod)]
+def identity_of(key):
+    """The file that tells a pod's unit who it is."""
+    return UNITS / f"{unit_of(key)}.d" / "pod.conf"
+
+
+def wanted(path=WANTED):
+    """The wanted pods by key; ends the program with all reasons when they cannot be right."""
+    try:
+        pods = json.loads(path.read_text()) if path.exists() else []
+        faults = [f"{path}: {fault}" for pod in pods for fault in faults_of(pod)]
+        found = {} if faults else {key_of(pod): pod for pod in pods}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        sys.exit(f"{path}: not a list of pods: {error!r}")
+    if not faults and len(found) != len(pods):
+        faults = [f"{path}: two pods of the same name, or whose names have the same key"]
+    if not faults and len({pod["address"] for pod in pods}) != len(pods):
+        faults = [f"{path}: two pods with the same address"]
     if faults:
         sys.exit("\n".join(faults))
-    return {key_of(pod): pod for pod in pods}
+    return found
 
 
 def faults_of(pod):
     """What is wrong with one pod's description, in words."""
     for field in ("namespace", "name", "uid"):
         if not NAME.fullmatch(str(pod.get(field, ""))):
-            yield f"{WANTED}: {field} {pod.get(field)!r} is not a name"
+            yield f"{field} {pod.get(field)!r} is not a name"
     try:
         ipaddress.IPv4Address(pod.get("address"))
     except ValueError as error:
-        yield f"{WANTED}: {error}"
-    for listen in pod.get("listens", []):
-        if listen.get("protocol") not in ("TCP", "UDP") or not 0 < int(listen.get("port", 0)) < 65536:
-            yield f"{WANTED}: {listen!r} is not a port"
+        yield str(error)
+    for listen in pod["listens"]:
+        port = listen.get("port")
+        if listen.get("protocol") not in ("TCP", "UDP") or not isinstance(port, int) or not 0 < port < 65536:
+            yield f"{listen!r} is not a port"
+    grace = pod.get("termination_grace_period_seconds", 30)
+    if not isinstance(grace, int) or grace < 0:
+        yield f"termination_grace_period_seconds {grace!r} is not a number of seconds"
 
 
-def environment(pod):
-    """What the unit is told of its pod; when this text changes, it is another pod."""
+@lru_cache(maxsize=1)
+def program():
+    """A digest of what runs in a pod: a pod that runs an older program is not the wanted one."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in PROGRAM if path.exists())).hexdigest()[:16]
+
+
+def identity(pod):
+    """What the unit is told of its pod; when this text changes, it is another pod. Holds checked values only."""
     listens = " ".join(f"{listen['port']}/{listen['protocol']}" for listen in pod["listens"])
+    grace = pod.get("termination_grace_period_seconds", 30)
     return (
-        f"POD_NAME={pod['name']}\nPOD_NAMESPACE={pod['namespace']}\nPOD_UID={pod['uid']}\n"
-        f"POD_ADDRESS={pod['address']}\nPOD_LISTENS={listens}\n"
+        f"[Unit]\nDescription=Pod {name_of(pod)}\n\n[Service]\n"
+        f"SyslogIdentifier={pod['name']}\nTimeoutStopSec={max(1, grace)}\n"
+        f"Environment=POD_NAMESPACE={pod['namespace']} POD_NAME={pod['name']} POD_UID={pod['uid']}\n"
+        f'Environment=POD_ADDRESS={pod["address"]} "POD_LISTENS={listens}" POD_PROGRAM={program()}\n'
     )
 
 
-def present():
-    """Keys of everything here that looks like a pod, whole or half made."""
-    keys = {path.stem for path in RUNNING.glob("*.env")} | {path.name[4:] for path in NETNS.glob("pod-*")}
-    return keys | set(unit_states())
-
-
 def unit_states():
-    """The state of every pod's unit by key: what systemd calls ActiveState, and restarts."""
-    asked = "--property=Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic"
-    shown = run("systemctl", "show", asked, "nodeport-pod@*.service")
-    states = {}
-    for block in shown.strip().split("\n\n"):
-        fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if fields.get("Id"):
-            states[fields["Id"].removeprefix("nodeport-pod@").removesuffix(".service")] = fields
-    return states
+    """The properties of every pod's unit that systemd knows, by key."""
+    shown = run("systemctl", "show", f"--property={SHOWN}", unit_of("*"))
+    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+    return {block["Id"].partition("@")[2].partition(".")[0]: block for block in blocks if block.get("Id")}
 
 
-def difference(pods):
-    """What has to be removed, what made: a changed pod is in both."""
-    states = unit_states()
-    right = {
+def links():
+    """The host ends of the pods' veths by key; true where it is up and in the bridge."""
+    shown = json.loads(run("ip", "-json", "link", "show"))
+    found = {LINK.fullmatch(link["ifname"]): link for link in shown if LINK.fullmatch(link["ifname"])}
+    return {match[1]: link.get("master") == "cni0" and "UP" in link["flags"] for match, link in found.items()}
+
+
+def reaches_out(key, pod, network):
+    """Whether the pod sends from its own address by way of its gateway: its network is as it was made."""
+    asked = ["ip", "-netns", f"pod-{key}", "-json", "route", "get", ELSEWHERE]
+    answer = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    route = json.loads(answer.stdout)[0] if answer.returncode == 0 else {}
+    return (route.get("prefsrc"), route.get("gateway")) == (pod["address"], network["gateway"])
+
+
+def difference(pods, network):
+    """Keys to remove, and keys to make: a changed pod is in both."""
+    states, ends = unit_states(), links()
+    told = {path.parent.name.partition("@")[2].partition(".")[0]: path for path in UNITS.glob("nodeport-pod@*.d/*")}
+    namespaces = {path.name[4:] for path in NETNS.glob("pod-*")}
+    likely = [
         key
         for key, pod in pods.items()
-        if states.get(key, {}).get("ActiveState") == "active"
-        and (NETNS / f"pod-{key}").exists()
-        and (RUNNING / f"{key}.env").exists()
-        and (RUNNING / f"{key}.env").read_text() == environment(pod)
-    }
-    return sorted(present() - right), sorted(set(pods) - right)
+        if states.get(key, {}).get("ActiveState") == "active" and key in namespaces and ends.get(key)
+        if key in told and told[key].read_text() == identity(pod)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        fine = pool.map(lambda key: reaches_out(key, pods[key], network), likely)
+        right = {key for key, well in zip(likely, fine) if well}  # noqa: B905 - Python 3.9 has no strict
+    present = {key for key, state in states.items() if state["ActiveState"] != "inactive"}
+    return sorted((present | set(told) | namespaces | set(ends)) - right), sorted(set(pods) - right)
 
 
-def sync(pods, remove, make):
-    """Carry out a difference, and wait until every new pod listens."""
-    RUNNING.mkdir(parents=True, exist_ok=True)
+def sync(pods, remove, make, network):
+    """Carry out a difference; every new pod listens when this returns."""
     if remove:
-        run("systemctl", "stop", *map(unit_of, remove))
+        run("systemctl", "stop", *map(unit_of, remove), timeout=None)  # every unit has its own TimeoutStopSec
         subprocess.run(["systemctl", "reset-failed", *map(unit_of, remove)], capture_output=True, check=False)
+        ends, namespaces = links(), {path.name for path in NETNS.glob("pod-*")}
+        # The veth first: it goes at once, while a namespace is emptied only later, when a new pod may want the name.
+        gone = [f"link delete pod{key}" for key in remove if key in ends]
+        gone += [f"netns delete pod-{key}" for key in remove if f"pod-{key}" in namespaces]
+        run("ip", "-batch", "-", stdin="\n".join(gone) + "\n")
     for key in remove:
-        (RUNNING / f"{key}.env").unlink(missing_ok=True)
-        # the kernel takes a namespace apart some time after its deletion; the link has to be gone at once
-        if Path(f"/sys/class/net/pod{key}").exists():
-            run("ip", "link", "delete", f"pod{key}")
-        if (NETNS / f"pod-{key}").exists():
-            run("ip", "netns", "delete", f"pod-{key}")
+        identity_of(key).unlink(missing_ok=True)
+        if identity_of(key).parent.exists():
+            identity_of(key).parent.rmdir()
     if make:
-        network = json.loads(NETWORK.read_text())
-        for key in make:
-            attach(key, pods[key], network)
-            (RUNNING / f"{key}.env").write_text(environment(pods[key]))
-        run("systemctl", "start", *map(unit_of, make))
-        wait_ready([pods[key] for key in make])
+        attach({key: pods[key] for key in make}, network)
+    for key in make:
+        identity_of(key).parent.mkdir(parents=True, exist_ok=True)
+        identity_of(key).write_text(identity(pods[key]))
+    run("systemctl", "daemon-reload")
+    if make:
+        start({key: pods[key] for key in make})
 
 
-def attach(key, pod, network):
-    """The pod's network: a namespace with its address, and the bridge's address as its gateway."""
+def attach(pods, network):
+    """The pods' networks: namespaces with an address each, and the bridge's address as their gateway."""
     prefix = ipaddress.ip_network(network["pod_range"]).prefixlen
-    run("ip", "-batch", "-", stdin=(
-        f"netns add pod-{key}\nlink add pod{key} type veth peer name eth0 netns pod-{key}\n"
-        f"link set pod{key} master cni0 up\n"
-    ))  # fmt: skip
-    run("ip", "-n", f"pod-{key}", "-batch", "-", stdin=(
-        f"link set lo up\naddr add {pod['address']}/{prefix} dev eth0\nlink set eth0 up\n"
-        f"route add default via {network['gateway']}\n"
-    ))  # fmt: skip
-    run("ip", "netns", "exec", f"pod-{key}", "sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=0")
+    lines = []
+    for key, pod in pods.items():
+        # A hardware address that follows from the pod's: who knows it still knows it when the pod is replaced.
+        hardware = "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(pod["address"]).packed)
+        lines += [
+            f"netns add pod-{key}",
+            f"link add pod{key} type veth peer name eth0 address {hardware} netns pod-{key}",
+            f"link set pod{key} alias {name_of(pod)[:250]} master cni0 up",
+        ]
+    run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
+
+    def inside(key):
+        set_up = (
+            f"link set lo up\naddress add {pods[key]['address']}/{prefix} dev eth0\nlink set eth0 up\n"
+            f"route add default via {network['gateway']}\n"
+        )
+        run("ip", "netns", "exec", f"pod-{key}", "sh", "-euc", INSIDE, stdin=set_up)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(inside, pods))
 
 
-def wait_ready(pods):
-    """Wait until every TCP port of these pods takes connections; ends the program naming those that do not."""
-    waiting = [(pod, listen["port"]) for pod in pods for listen in pod["listens"] if listen["protocol"] == "TCP"]
-    deadline = time.monotonic() + READY_SECONDS
-    while waiting and time.monotonic() < deadline:
-        waiting = [(pod, port) for pod, port in waiting if not takes_connections(pod["address"], port)]
-        time.sleep(0.02 if waiting else 0)
-    if waiting:
-        names = ", ".join(f"{pod['namespace']}/{pod['name']} on {port}" for pod, port in waiting)
-        sys.exit(f"not listening after {READY_SECONDS:g} s: {names}; see journalctl -u 'nodeport-pod@*'")
-
-
-def takes_connections(address, port):
-    """Whether something accepts a connection there."""
-    try:
-        with socket.create_connection((address, port), timeout=1):
-            return True
-    except OSError:
-        return False
+def start(pods):
+    """Start the units of the pods, all at once; each is started when its responder has opened all its ports."""
+    units = [unit_of(key) for key in pods]
+    done = subprocess.run(["systemctl", "start", *units], capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode == 0:
+        return
+    states = unit_states()
+    failed = [key for key in pods if states.get(key, {}).get("ActiveState") != "active"]
+    sys.exit("\n".join(
+        f"the pod {name_of(pods[key])} does not run: journalctl --unit={unit_of(key)} says why" for key in failed
+    ) or done.stderr)  # fmt: skip
 
 
 def listing(pods):
     """The wanted pods with the state of their units."""
     states = unit_states()
-    for key, pod in sorted(pods.items()):
+    for key, pod in sorted(pods.items(), key=lambda item: name_of(item[1])):
         state = states.get(key, {})
+        told = identity_of(key).read_text() if identity_of(key).exists() else ""
+        current = told == identity(pod)
         yield {
             **{field: pod[field] for field in ("namespace", "name", "uid", "address")},
             "key": key,
-            "state": state.get("ActiveState", "inactive"),
+            "state": state.get("ActiveState", "inactive") if current else "outdated" if told else "inactive",
             "restarts": int(state.get("NRestarts") or 0),
             "since_boot": int(state.get("ActiveEnterTimestampMonotonic") or 0) / 1e6,
         }
 
 
 def execute(pods, words):
-    """Become a command in the namespace of the pod ``namespace/name``."""
+    """Become a command in the namespace of a pod."""
     if len(words) < 3 or words[1] != "--":
         sys.exit("podctl exec NAMESPACE/NAME -- COMMAND")
-    keys = [key for key, pod in pods.items() if words[0] == f"{pod['namespace']}/{pod['name']}"]
+    keys = [key for key, pod in pods.items() if words[0] == name_of(pod)]
     if not keys:
         sys.exit(f"there is no pod {words[0]} on this node")
     os.execvp("ip", ["ip", "netns", "exec", f"pod-{keys[0]}", *words[2:]])
 
 
-def run(*words, stdin=None):
+def run(*words, stdin=None, timeout=60):
     """Run a program that has to succeed and return what it printed; ends this program with its words otherwise."""
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(words)}: {done.stderr.strip() or done.returncode}")
+        sys.exit(f"{' '.join(words[:4])}: {done.stderr.strip() or done.returncode}")
     return done.stdout
 
 
-def main(verb, words):
+def reconcile(path, change):
+    """Find the difference, carry it out if asked to, and say what it is; one of these at a time."""
+    pods = wanted(path)
+    network = json.loads(NETWORK.read_text()) if NETWORK.exists() else {}
+    if pods and not network:
+        sys.exit(f"{NETWORK} is missing: pods need the pod network (role pod_network)")
+    remove, make = difference(pods, network)
+    if change and (remove or make):
+        sync(pods, remove, make, network)
+    said = {
+        "started": [name_of(pods[key]) for key in make if key not in remove],
+        "replaced": [name_of(pods[key]) for key in make if key in remove],
+        "removed": [key for key in remove if key not in make],
+    }
+    return {verb: names for verb, names in said.items() if names}
+
+
+def main(verb="", *words):
     """Carry out one verb."""
-    pods = wanted()
     if verb == "list":
-        print(json.dumps(list(listing(pods))))
+        print(json.dumps(list(listing(wanted()))))
     elif verb == "exec":
-        execute(pods, words)
-    elif verb in ("sync", "check"):
-        remove, make = difference(pods)
-        if verb == "sync":
-            sync(pods, remove, make)
-        named = [f"{pods[key]['namespace']}/{pods[key]['name']}" for key in make]
-        print(json.dumps({"removed": remove, "made": named} if remove or make else {}))
+        execute(wanted(), words)
+    elif verb == "check" and len(words) <= 1:
+        print(json.dumps(reconcile(Path(words[0]) if words else WANTED, change=False)))
+    elif verb == "sync" and not words:
+        LOCK.parent.mkdir(parents=True, exist_ok=True)
+        with LOCK.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            print(json.dumps(reconcile(WANTED, change=True)))
     else:
         sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "", sys.argv[2:])
+    main(*sys.argv[1:])

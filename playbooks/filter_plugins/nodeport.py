@@ -1,0 +1,34 @@
+"""Which files of a role have to be written to a node, found without asking the node again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+def differing(files: Sequence[Mapping[str, str]], found: Mapping[str, str]) -> list[dict[str, str]]:
+    """The files that are not on the node as they shall be, each with its ``content``.
+
+    ``files`` have ``dest``, ``content`` or ``src`` (a path on this machine), and ``mode`` if it is not 0644.
+    ``found`` is what ``look.py`` saw: path → ``"<mode> <sha256>"``.
+    """
+    wanted = [_whole(file) for file in files]
+    return [file for file in wanted if found.get(file["dest"]) != _fingerprint(file)]
+
+
+def _whole(file: Mapping[str, str]) -> dict[str, str]:
+    content = file["content"] if "content" in file else Path(file["src"]).read_text(encoding="utf-8")
+    return {"mode": "0644", **file, "content": content}
+
+
+def _fingerprint(file: Mapping[str, str]) -> str:
+    return f"{file['mode']} {hashlib.sha256(file['content'].encode()).hexdigest()}"
+
+
+class FilterModule:
+    """What Ansible looks for in a file of filters."""
+
+    def filters(self) -> dict[str, Callable[..., object]]:
+        """The filters, by the names that playbooks use."""
+        return {"nodeport_differing": differing}

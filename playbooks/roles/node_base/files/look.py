@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+"""What the roles have to know of a node, as one JSON object; changes nothing. Standard library only.
+
+Arguments: the node's address and the range of all pods (each may be empty: then what it is needed for is left out).
+One look for all roles, because every question of Ansible's to a node costs a third of a second.
+"""
+
+import hashlib
+import ipaddress
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAMS = Path("/usr/local/lib/nodeport")
+OURS = ("/etc/nodeport/**/*", f"{PROGRAMS}/**/*", "/etc/systemd/system/nodeport*", "/etc/sysctl.d/90-nodeport.conf")
+EVERYWHERE = ("*", "0.0.0.0", "::")  # as ss writes it
+NEEDED = {
+    "conntrack": lambda: shutil.which("conntrack"),
+    "iproute2": lambda: shutil.which("ip") and shutil.which("ss"),
+    "nftables": lambda: shutil.which("nft"),
+    "procps": lambda: shutil.which("sysctl"),
+    "python3-nftables": lambda: Path("/usr/lib/python3/dist-packages/nftables").is_dir(),
+}
+
+
+def printed(*words):
+    """What a program prints, empty when it fails or is not there."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def files():
+    """Our files by path: mode and digest, as the filter ``nodeport_differing`` compares them."""
+    found = [path for pattern in OURS for path in Path("/").glob(pattern[1:]) if path.is_file()]
+    return {str(path): fingerprint(path) for path in found if "__pycache__" not in path.parts}
+
+
+def fingerprint(path):
+    """Mode and digest of a file of root's."""
+    about = path.stat()
+    owner = "" if (about.st_uid, about.st_gid) == (0, 0) else "not root's "
+    return f"{owner}{about.st_mode & 0o7777:04o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def overlapping(cluster_range):
+    """Routes into the pods' range that are neither ours (protocol 77) nor of our bridge, in words."""
+    for route in json.loads(printed("ip", "-json", "-4", "route", "show") or "[]"):
+        foreign = route.get("protocol") != "77" and route.get("dev") != "cni0" and route["dst"] != "default"
+        if foreign and ipaddress.ip_network(route["dst"]).overlaps(ipaddress.ip_network(cluster_range)):
+            yield " ".join(str(route[key]) for key in ("type", "dst", "gateway", "dev") if key in route)
+
+
+def listening(address):
+    """Who listens where traffic to the node's address would arrive: ``30008/TCP`` → process."""
+    for line in printed("ss", "-Hlntup").splitlines():
+        words = line.split()
+        host, _, port = words[4].rpartition(":")
+        if host.partition("%")[0].strip("[]") in (*EVERYWHERE, address):
+            process = re.search(r'"(.*?)",pid=(\d+)', line)
+            yield f"{port}/{words[0].upper()}", f"{process[1]} (process {process[2]})" if process else "some process"
+
+
+def drift(program):
+    """What the program would change by itself, ``None`` when it is not there or cannot say."""
+    said = printed(str(PROGRAMS / program), "check")
+    return json.loads(said) if said else None
+
+
+def main(address="", cluster_range=""):
+    """Look, and print."""
+    nft = printed("nft", "--version").split()
+    bridge = Path("/sys/class/net/cni0").exists()
+    forward = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
+    found = {
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "nft": nft[1].lstrip("v") if len(nft) > 1 else "",
+        "systemd": Path("/run/systemd/system").is_dir(),
+        "missing_packages": [name for name, there in NEEDED.items() if not there()],
+        "has_address": f"inet {address}/" in printed("ip", "-4", "address", "show"),
+        "overlapping": list(overlapping(cluster_range)) if cluster_range else [],
+        "listening": dict(listening(address)),
+        "foreign_bridge": bridge and not Path("/etc/nodeport/network.json").exists(),
+        "files": files(),
+        "enabled": [path.name for path in Path("/etc/systemd/system/multi-user.target.wants").glob("nodeport*")],
+        "forwards": forward == "1",
+        "network": drift("podnet"),
+        "pods": drift("podctl"),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
