@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -37,12 +38,13 @@ def survey(cluster: Cluster, plan: Plan, listener: Listener) -> Survey:
     """Probe every nodePort of every node from everywhere, ask the nodes, judge, and explain what is wrong."""
     vantages = (OUTSIDE, *(node.name for node in cluster.nodes))
     cells = verdicts.expectations(plan, vantages)
+    seed = secrets.randbelow(2**31)
     listener(Step(f"probing {len(cells)} cells: {len(vantages)} vantage points × {len(cluster.nodes)} nodes"))
-    with ThreadPoolExecutor(max_workers=1) as aside, probes.open_probers(cluster, vantages) as probers:
+    with ThreadPoolExecutor(max_workers=1) as aside, probes.open_probers(cluster, vantages, seed=seed) as probers:
         asked = aside.submit(probes.ask, cluster, plan)
         tallies, attempts = _probe(probers, cells, listener)
         facts = asked.result()
-        judged = verdicts.judge(cells, tallies, facts, generation=plan.generation)
+        judged = verdicts.judge(cells, tallies, facts, generation=plan.generation, seed=seed)
         found = (*judged, *verdicts.judge_plan(plan))
         diagnoses: tuple[Diagnosis, ...] = ()
         if any(verdict.status in (Status.FAIL, Status.ERROR, Status.INCONCLUSIVE) for verdict in judged):

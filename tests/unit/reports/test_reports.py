@@ -21,10 +21,10 @@ PODS = ("default/web-app-7bf49fdf5d-4mljx", "default/web-app-7bf49fdf5d-985zm", 
 
 
 def plan() -> Plan:
-    nodes = tuple(PlannedNode(f"n{n}", f"192.168.56.{10 + n}", f"10.244.{n - 1}.0/24") for n in (1, 2, 3))
+    nodes = tuple(PlannedNode(f"n{n}", f"192.168.56.{10 + n}", f"10.244.{n - 1}.0/24") for n in range(1, 4))
     pods = tuple(
-        PlannedPod("default", key.partition("/")[2], f"uid-{n}", f"n{n + 1}", f"10.244.{n}.2", {"app": "web"}, ("nginx",),
-                   (Listen(80, Protocol.TCP),), owner="Deployment/web-app")
+        PlannedPod("default", key.partition("/")[2], f"uid-{n}", f"n{n + 1}", f"10.244.{n}.2", {"app": "web"},
+                   ("nginx",), (Listen(80, Protocol.TCP),), owner="Deployment/web-app")
         for n, key in enumerate(PODS)
     )  # fmt: skip
     endpoints = tuple(Endpoint(pod.key, pod.node, pod.address, 80) for pod in pods)
