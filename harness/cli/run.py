@@ -6,6 +6,7 @@ import click
 
 from harness.cli.common import lab_of, manifest_option, node_options, show, wish_of
 from harness.cli.screen import screen
+from harness.model.verdict import Status
 from harness.session import run
 
 
@@ -37,4 +38,6 @@ def run_command(
     with screen() as listener:
         found = run.run(lab_of(context), paths, wish, run.Destroy(destroy), listener)
     show(found, as_json=as_json)
+    if found.status is not Status.PASS and not as_json and lab_of(context).driver.status() is not None:
+        click.echo("  the nodes still run, for a look: harness shell n1; harness down removes them", err=True)
     context.exit(found.status.exit_code)
