@@ -6,7 +6,10 @@ set -eu
 machine=$1 folder=$2 root=$3
 shift 3
 
-mount -t overlay overlay -o "lowerdir=$root,upperdir=$folder/upper,workdir=$folder/work" "$folder/merged"
+# volatile: otherwise each unmount writes the whole file system of the host to disk, and a killed node takes as long to
+# die. The mark against using it twice is for a crash of the host, after which no node is used again.
+rm -rf "$folder/work/work/incompat"
+mount -t overlay overlay -o "volatile,lowerdir=$root,upperdir=$folder/upper,workdir=$folder/work" "$folder/merged"
 for group; do echo $$ >"$group/machine/cgroup.procs"; done
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
 exec systemd-nspawn --quiet --directory="$folder/merged" --machine="$machine" --register=no --keep-unit \
