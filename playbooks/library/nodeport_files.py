@@ -1,25 +1,31 @@
 #!/usr/bin/python
-"""Ansible module: write several text files at once, because every task costs a third of a second."""
+"""Ansible module: write or remove several files at once, because every task costs a third of a second."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: nodeport_files
-short_description: Write several text files at once
+short_description: Write or remove several files at once
 description:
   - Like M(ansible.builtin.copy) for a list of text files, owned by root, in one go and in their order.
   - Folders that are missing are made, with mode 0755.
 options:
+  absent:
+    description: Files, and folders with all that is in them, that shall not be there.
+    type: list
+    elements: path
+    default: []
   files:
-    description: The files.
+    description: The files that shall be there.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       dest: {description: Where the file shall be., type: path, required: true}
       content: {description: What it shall hold., type: str, required: true}
@@ -39,6 +45,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 written: {description: The paths of the files that were other than wanted., type: list, elements: str, returned: always}
+removed: {description: The paths that were there and should not be., type: list, elements: str, returned: always}
 """
 
 FILE = {
@@ -74,11 +81,23 @@ def write(module, file, path):
     os.chown(path, *ROOT)
 
 
+def remove(path):
+    """Remove a file or a whole folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def main():
-    """Write what differs and say what that was."""
-    spec = {"files": {"type": "list", "elements": "dict", "required": True, "options": FILE}}
+    """Write what differs, remove what is there, and say what that was."""
+    files = {"type": "list", "elements": "dict", "default": [], "options": FILE}
+    spec = {"absent": {"type": "list", "elements": "path", "default": []}, "files": files}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    written, diff = [], []
+    removed = [path for path in module.params["absent"] if os.path.lexists(path)]
+    written, diff = [], [{"before": f"{path}\n", "after": ""} for path in removed]
+    for path in removed if not module.check_mode else []:
+        remove(Path(path))
     for file in module.params["files"]:
         path = Path(file["dest"])
         before = state(path)
@@ -89,7 +108,7 @@ def main():
         diff.append({"before_header": str(path), "after_header": str(path), **text})
         if not module.check_mode:
             write(module, file, path)
-    module.exit_json(changed=bool(written), written=written, diff=diff)
+    module.exit_json(changed=bool(written or removed), written=written, removed=removed, diff=diff)
 
 
 if __name__ == "__main__":

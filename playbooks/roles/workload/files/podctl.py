@@ -49,6 +49,13 @@ def name_of(pod):
     return f"{pod['namespace']}/{pod['name']}"
 
 
+def told_name(key):
+    """The name of a pod that is here, wanted or not; its key when nothing tells it."""
+    told = identity_of(key).read_text() if identity_of(key).exists() else ""
+    found = re.search(r"^Description=Pod (.*)$", told, re.MULTILINE)
+    return found[1] if found else key
+
+
 def unit_of(key):
     """The unit that runs a pod."""
     return f"nodeport-pod@{key}.service"
@@ -255,12 +262,13 @@ def reconcile(path, change):
     if pods and not network:
         sys.exit(f"{NETWORK} is missing: pods need the pod network (role pod_network)")
     remove, make = difference(pods, network)
+    gone = [told_name(key) for key in remove if key not in make]
     if change and (remove or make):
         sync(pods, remove, make, network)
     said = {
         "started": [name_of(pods[key]) for key in make if key not in remove],
         "replaced": [name_of(pods[key]) for key in make if key in remove],
-        "removed": [key for key in remove if key not in make],
+        "removed": gone,
     }
     return {verb: names for verb, names in said.items() if names}
 

@@ -1,0 +1,99 @@
+"""The commands by which podnet leads from what is to what is wanted."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).parents[3] / "playbooks/roles/pod_network/files/podnet.py"
+GATEWAY = ipaddress.IPv4Interface("10.244.0.1/24")
+ADDRESS = {"family": "inet", "local": "10.244.0.1", "prefixlen": 24}
+RIGHT: dict[str, Any] = {"flags": ["UP"], "addr_info": [ADDRESS]}
+NETWORK = {
+    "pod_range": "10.244.0.0/24",
+    "gateway": "10.244.0.1",
+    "routes": [{"to": "10.244.1.0/24", "via": "192.168.56.12"}],
+}
+
+
+@pytest.fixture(scope="module")
+def podnet() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("podnet", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("link", "commands"),
+    [
+        (RIGHT, []),
+        (
+            None,
+            [
+                "link add cni0 address 0a:58:0a:f4:00:01 type bridge",
+                "link set cni0 up",
+                "address add 10.244.0.1/24 dev cni0",
+            ],
+        ),
+        ({**RIGHT, "flags": []}, ["link set cni0 up"]),
+        ({**RIGHT, "addr_info": []}, ["address add 10.244.0.1/24 dev cni0"]),
+        (
+            {"flags": ["UP"], "addr_info": [{"family": "inet", "local": "10.244.9.1", "prefixlen": 24}]},
+            ["address add 10.244.0.1/24 dev cni0", "address delete 10.244.9.1/24 dev cni0"],
+        ),
+        ({**RIGHT, "addr_info": [ADDRESS, {"family": "inet6", "local": "fe80::1", "prefixlen": 64}]}, []),
+    ],
+    ids=["right", "none", "down", "no address", "another address", "with a link-local address"],
+)
+def test_the_bridge(podnet: ModuleType, link: dict[str, Any] | None, commands: list[str]) -> None:
+    assert list(podnet.bridge_changes(GATEWAY, link)) == commands
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "commands"),
+    [
+        ({"a": "1"}, {"a": "1"}, []),
+        ({"a": "1"}, {}, ["route add a via 1 proto 77"]),
+        ({"a": "1"}, {"a": "2"}, ["route replace a via 1 proto 77"]),
+        ({}, {"a": "1"}, ["route delete a proto 77"]),
+        ({"b": "1"}, {"a": "1"}, ["route delete a proto 77", "route add b via 1 proto 77"]),
+    ],
+)
+def test_routes(podnet: ModuleType, wanted: dict[str, str], present: dict[str, str], commands: list[str]) -> None:
+    assert list(podnet.route_changes(wanted, present)) == commands
+
+
+def test_the_wanted_network_is_read(podnet: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "network.json").write_text(json.dumps(NETWORK))
+    assert podnet.wanted(tmp_path / "network.json") == (GATEWAY, {"10.244.1.0/24": "192.168.56.12"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gateway": "10.244.1.1"},
+        {"gateway": "10.244.0.1 dev eth0"},
+        {"pod_range": "10.244.0.1/24"},
+        {"pod_range": "fd00::/64"},
+        {"routes": [{"to": "10.244.1.0/24", "via": "n2"}]},
+        {"routes": [{"to": "10.244.1.0/24\nlink delete eth0", "via": "192.168.56.12"}]},
+        {"routes": [{"to": "10.244.1.0/24"}]},
+        {"routes": None},
+    ],
+    ids=str,
+)
+def test_a_network_that_cannot_be_right_is_refused(podnet: ModuleType, tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps({**NETWORK, **change}))
+    with pytest.raises(SystemExit) as ended:
+        podnet.wanted(path)
+    assert str(ended.value).startswith(f"{path}: ")
