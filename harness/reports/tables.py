@@ -104,7 +104,8 @@ def _port(plan: Plan, port: PlannedPort) -> Iterable[str]:
     if port.node_port is not None:
         at = " ".join(f"{node.address}:{port.node_port}" for node in plan.nodes[:SHOWN_ENDPOINTS])
         more = len(plan.nodes) - SHOWN_ENDPOINTS
-        yield f"{port.port}/{port.protocol} answers at {at}" + (f" and {more} nodes more" if more > 0 else "")
+        verb = "answers" if port.endpoints else "is refused"
+        yield f"{port.port}/{port.protocol} {verb} at {at}" + (f" and {more} nodes more" if more > 0 else "")
     more = len(shown) - 2 * SHOWN_ENDPOINTS
     known = ", ".join(shown[: 2 * SHOWN_ENDPOINTS]) + (f" and {more} more" if more > 0 else "")
-    yield f"  endpoints: {known or 'none: refused'}"
+    yield f"  endpoints: {known or 'none'}"
