@@ -99,7 +99,8 @@ def apply_only(lab: Lab, paths: Sequence[str], listener: Listener) -> Plan:
     given = sources.read(paths)
     manifests.parse(given)
     with lab.changing():
-        return _apply(_Story(lab, lab.new_run(), Phases(listener), sources=given), lab.cluster())
+        cluster = lab.cluster()
+        return _apply(_Story(lab, lab.new_run(), Phases(listener), sources=given), cluster)
 
 
 def verify_only(lab: Lab, listener: Listener) -> Run:

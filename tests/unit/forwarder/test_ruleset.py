@@ -91,7 +91,7 @@ def test_a_packet_between_two_lookups_finds_its_way_in_every_step(old: State, ne
 @given(STATES)
 def test_rules_do_not_grow_with_services(state: State) -> None:
     sizes = {len(port.endpoints) for port in state.ports if port.endpoints}
-    assert len(Table(full(state)).rules) == 6 + len(sizes)
+    assert len(Table(full(state)).rules) == 8 + len(sizes)
 
 
 @given(STATES, STATES)

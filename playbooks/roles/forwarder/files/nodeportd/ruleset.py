@@ -137,7 +137,9 @@ _SETS = """\
   }""".splitlines()
 
 # The chain input comes before the usual filters (priority 0), so that "refused" is said whatever they allow.
-# It looks at new connections alone: what a process of the node had open before goes on.
+# It looks at new connections alone: what a process of the node had open before goes on. The node's own attempts are
+# refused on their way out: refused on their way in they would have an entry in conntrack by then, without translation,
+# and one from the same source port would still be refused for 10 s after the Service got its first endpoint.
 _CHAINS = """\
   chain prerouting {
     type nat hook prerouting priority -100; policy accept;
@@ -154,6 +156,11 @@ _CHAINS = """\
   }
   chain input {
     type filter hook input priority -110; policy accept;
+    ct state new ip daddr @node-addresses meta l4proto . tcp dport @refused reject with tcp reset
+    ct state new ip daddr @node-addresses meta l4proto . udp dport @refused reject with icmp port-unreachable
+  }
+  chain own {
+    type filter hook output priority -110; policy accept;
     ct state new ip daddr @node-addresses meta l4proto . tcp dport @refused reject with tcp reset
     ct state new ip daddr @node-addresses meta l4proto . udp dport @refused reject with icmp port-unreachable
   }""".splitlines()
