@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.unit.workload.rig import Responder, request
+from tests.unit.workload.rig import Client, Responder, request
 
 Start = Callable[..., Responder]
 
@@ -119,6 +120,37 @@ def test_a_client_that_does_not_read_is_not_answered_without_end(responder: Resp
             greedy.send(asked)
         assert memory_of(responder) < 60
         assert responder.get("/hostname").body == b"web-1"
+
+
+def test_a_client_that_reads_late_and_little_gets_every_answer(responder: Responder) -> None:
+    many = 40_000  # small questions with longer answers, more than all buffers on the way hold
+    sock = socket.socket()
+    sock.settimeout(10)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", responder.tcp[0]))
+    with Client(sock) as client:
+        asked = b"".join(b"GET /echo?msg=%d HTTP/1.1\r\n\r\n" % number for number in range(many))
+        sender = threading.Thread(target=client.send, args=(asked,))
+        sender.start()
+        sender.join(0.5)
+        assert all(client.answer().body == b"%d" % number for number in range(many))
+        sender.join(10)
+
+
+def test_a_client_that_dribbles_is_sent_away_too(start: Start) -> None:
+    with start(POD_REQUEST_SECONDS="0.3").connect() as client:
+        client.sock.settimeout(0.05)
+        client.send(b"GET /")
+        for _ in range(200):
+            try:
+                client.send(b"x")
+                assert client.sock.recv(1) == b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return
+            return
+    pytest.fail("ten seconds of a byte now and then, and it is still listened to")
 
 
 def test_a_client_that_does_not_finish_its_request_is_sent_away(start: Start) -> None:

@@ -93,7 +93,9 @@ def test_parameters_may_come_in_a_form(responder: Responder) -> None:
 def test_a_status_without_a_body_has_none(responder: Responder) -> None:
     with responder.connect() as client:
         client.send(request("/echo?msg=unseen&code=204") + request("/hostname"))
-        assert (client.answer().status, client.answer().body) == (204, b"web-1")
+        answer = client.answer()
+        assert (answer.status, answer.body, "content-length" in answer.headers) == (204, b"", False)
+        assert client.answer().body == b"web-1"
 
 
 @pytest.mark.parametrize("protocol", ["http", "udp", ""])
@@ -117,6 +119,20 @@ def test_dial_says_what_went_wrong_and_its_connection_serves_on(responder: Respo
             (error,) = json.loads(client.answer().body)["errors"]
             assert "Connection refused" in error
             assert client.answer().body == b"web-1"
+
+
+def test_dial_leaves_out_all_responses_when_the_last_try_failed_as_in_netexec(responder: Responder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as once, responder.connect() as client:
+        client.send(request(f"/dial?host=127.0.0.1&port={once.getsockname()[1]}&request=x&tries=2"))
+        once.settimeout(10)
+        for reply in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b""):
+            taken, _ = once.accept()
+            with taken:
+                taken.recv(65536)
+                taken.sendall(reply)
+        told = json.loads(client.answer().body)
+    assert list(told) == ["errors"]
+    assert len(told["errors"]) == 1
 
 
 def test_others_are_served_while_a_dial_waits(responder: Responder) -> None:

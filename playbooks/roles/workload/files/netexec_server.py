@@ -140,8 +140,6 @@ class Server:
         """Something happened on a connection."""
         if connection.outbox:
             self.push(connection, b"", close=False)
-            if not connection.outbox and connection.inbox:
-                self.serve(connection)
         elif events:
             self.read(connection)
 
