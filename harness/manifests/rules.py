@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from harness.errors import Fault
-from harness.model.workload import Service, Source, Workload
+from harness.model.workload import Source
 
 
-def across(workload: Workload) -> Iterator[Fault]:
-    """Objects written twice, and nodePorts that two Services want."""
-    yield from _twice(workload)
-    yield from _node_ports(workload.services)
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An object's name, unique within kind and namespace (empty for kinds without), and where it is written."""
+
+    kind: str
+    namespace: str
+    name: str
+    source: Source
+
+    def __str__(self) -> str:
+        """``Kind namespace/name``."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
-def _twice(workload: Workload) -> Iterator[Fault]:
-    first: dict[tuple[str, str, str], Source] = {}
-    objects = [("Pod", pod.namespace, pod.name, pod.source) for pod in workload.pods]
-    objects += [(own.kind, own.namespace, own.name, own.source) for own in workload.replica_sets]
-    objects += [("Service", service.namespace, service.name, service.source) for service in workload.services]
-    for kind, namespace, name, source in objects:
-        key = (kind, namespace, name)
-        if key in first:
-            reason = f"{kind} {namespace}/{name} is there twice"
-            yield Fault(source.file, source.line, "metadata.name", reason, f"first at {first[key]}")
-        first.setdefault(key, source)
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A nodePort that a Service asks for, and the field in which it does."""
+
+    number: int
+    service: Identity
+    field: str
+    source: Source
 
 
-def _node_ports(services: tuple[Service, ...]) -> Iterator[Fault]:
-    """The allocator counts port numbers: two Services cannot share one, whatever the protocol (portallocator)."""
-    holders: dict[int, Service] = {}
-    for service in services:
-        for number, port in enumerate(service.ports):
-            if port.node_port is None:
-                continue
-            holder = holders.setdefault(port.node_port, service)
-            if holder is not service:
-                yield Fault(
-                    service.source.file,
-                    service.source.line,
-                    f"spec.ports[{number}].nodePort",
-                    f"{port.node_port}: provided port is already allocated, by {holder.namespace}/{holder.name}",
-                    f"at {holder.source}",
-                )
+def twice(identities: Iterable[Identity]) -> Iterator[Fault]:
+    """Objects that are written twice."""
+    first: dict[tuple[str, str, str], Identity] = {}
+    for identity in identities:
+        holder = first.setdefault((identity.kind, identity.namespace, identity.name), identity)
+        if holder is not identity:
+            at = identity.source
+            yield Fault(at.file, at.line, "metadata.name", f"{identity} is there twice", f"first at {holder.source}")
+
+
+def claimed(claims: Iterable[Claim]) -> Iterator[Fault]:
+    """NodePorts that two Services ask for, whatever the protocol: the allocator counts numbers (portallocator)."""
+    first: dict[int, Claim] = {}
+    for claim in claims:
+        holder = first.setdefault(claim.number, claim)
+        if str(holder.service) != str(claim.service):
+            at = claim.source
+            reason = f"{claim.number} is already taken by {holder.service}, at {holder.source}"
+            yield Fault(
+                at.file, at.line, claim.field, reason, "choose another, or leave it out and a free one is taken"
+            )

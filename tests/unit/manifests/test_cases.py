@@ -1,7 +1,7 @@
-"""Manifests that are wrong, each with the whole text that its author is shown.
+"""Manifests, each with the whole text that its author is shown, or with what was read.
 
-``tests/cases/manifests/<case>/input.yaml`` and ``expected.txt``; ``HARNESS_UPDATE_CASES=1`` writes the latter
-anew, and the diff is the review.
+The format: tests/cases/manifests/README.md. ``HARNESS_UPDATE_CASES=1`` writes what is expected anew; the diff is the
+review.
 """
 
 from __future__ import annotations
@@ -9,24 +9,42 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 
 from harness import manifests
 from harness.errors import ManifestError
 
 CASES = Path(__file__).parents[2] / "cases" / "manifests"
 EXAMPLES = Path(__file__).parents[3] / "examples"
+NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
 
 
-@pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
-def test_faults_are_told(case: str) -> None:
-    folder = CASES / case
-    with pytest.raises(ManifestError) as caught:
-        manifests.parse([("input.yaml", (folder / "input.yaml").read_bytes())])
-    shown = f"{caught.value}\n"
+def outcome(case: Path) -> tuple[str, str]:
+    """The name of the file that holds what is expected, and what came out."""
+    sources = [(path.name, path.read_bytes()) for path in sorted(case.glob("input*"))]
+    try:
+        workload = manifests.parse(sources)
+    except ManifestError as error:
+        return "expected.txt", f"{error}\n"
+    return "expected.yaml", yaml.safe_dump(msgspec.to_builtins(workload), sort_keys=False, width=120)
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_case(case: str) -> None:
+    name, came_out = outcome(CASES / case)
     if os.environ.get("HARNESS_UPDATE_CASES"):
-        (folder / "expected.txt").write_text(shown)
-    assert shown == (folder / "expected.txt").read_text()
+        for old in (CASES / case).glob("expected.*"):
+            old.unlink()
+        (CASES / case / name).write_text(came_out)
+    assert [path.name for path in (CASES / case).glob("expected.*")] == [name], came_out
+    assert came_out == (CASES / case / name).read_text()
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_names_of_cases_say_what_comes_out(case: str) -> None:
+    assert case.startswith("accepted-") == (CASES / case / "expected.yaml").exists()
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)

@@ -37,6 +37,7 @@ STRICTER = (
     "must be at most 63",
     "is not a port name",
     "there is no object in it",
+    "there is no '",  # enumerations, which the schema leaves open
 )
 WRONG_VALUES: tuple[Any, ...] = ("text", 7, True, ["list"], {"a": "mapping"})
 
