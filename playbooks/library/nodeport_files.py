@@ -67,18 +67,18 @@ def state(path):
 
 
 def write(module, file, path):
-    """Put one file in place, whole and validated, or fail."""
+    """Put one file in place, whole and validated, or fail and leave what was there."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    new = Path(module.tmpdir, path.name)
+    new = path.with_name(f".{path.name}.new")
     new.write_bytes(file["content"].encode())
+    new.chmod(int(file["mode"], 8))
+    os.chown(new, *ROOT)
     if file["validate"]:
         code, out, err = module.run_command(file["validate"] % new)
         if code != 0:
+            new.unlink()
             module.fail_json(msg=f"{path} would not be right: {(err or out).strip()}")
-    new.chmod(int(file["mode"], 8))
-    module.atomic_move(str(new), str(path))
-    path.chmod(int(file["mode"], 8))  # atomic_move keeps the mode and owner of a file that it replaces
-    os.chown(path, *ROOT)
+    new.replace(path)
 
 
 def remove(path):

@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,7 +37,7 @@ LINK = re.compile(r"pod([0-9a-f]{8})")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 ELSEWHERE = "192.0.2.1"  # RFC 5737: an address that is nobody's, so the way to it is the default route
 INSIDE = "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec ip -batch -"
-SHOWN = "Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic,NeedDaemonReload"
+SHOWN = "Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic"
 
 
 def key_of(pod):
@@ -59,6 +60,11 @@ def told_name(key):
 def unit_of(key):
     """The unit that runs a pod."""
     return f"nodeport-pod@{key}.service"
+
+
+def key_in(unit):
+    """The key in the name of a pod's unit, or of the folder of its drop-ins."""
+    return unit.partition("@")[2].partition(".")[0]
 
 
 def identity_of(key):
@@ -123,7 +129,7 @@ def unit_states():
     """The properties of every pod's unit that systemd knows, by key."""
     shown = run("systemctl", "show", f"--property={SHOWN}", unit_of("*"))
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
-    return {block["Id"].partition("@")[2].partition(".")[0]: block for block in blocks if block.get("Id")}
+    return {key_in(block["Id"]): block for block in blocks if block.get("Id")}
 
 
 def links():
@@ -144,7 +150,7 @@ def reaches_out(key, pod, network):
 def difference(pods, network):
     """Keys to remove, and keys to make: a changed pod is in both."""
     states, ends = unit_states(), links()
-    told = {path.parent.name.partition("@")[2].partition(".")[0]: path for path in UNITS.glob("nodeport-pod@*.d/*")}
+    told = {key_in(path.parent.name): path for path in UNITS.glob("nodeport-pod@*.d/pod.conf")}
     namespaces = {path.name[4:] for path in NETNS.glob("pod-*")}
     likely = [
         key
@@ -171,7 +177,7 @@ def sync(pods, remove, make, network):
         run("ip", "-batch", "-", stdin="\n".join(gone) + "\n")
     for key in remove:
         identity_of(key).unlink(missing_ok=True)
-        if identity_of(key).parent.exists():
+        with suppress(OSError):  # not there, or somebody else's drop-in is in it
             identity_of(key).parent.rmdir()
     if make:
         attach({key: pods[key] for key in make}, network)
