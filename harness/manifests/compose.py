@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from harness.manifests import scalars
-from harness.manifests.faults import Faults, quoted
+from harness.manifests.faults import Faults, joined, quoted
 from harness.manifests.nodes import Node
 
 MAX_DEPTH = 60
@@ -40,7 +40,7 @@ class Budget:
     def spend(self, nodes: int, line: int) -> None:
         """Count nodes; raises :class:`Broken` when there are too many."""
         self.left -= nodes
-        if self.left <= 0:
+        if self.left < 0:
             raise Broken(line, f"the file has more than {MAX_NODES:,} values, aliases (*name) written out", "split it")
 
 
@@ -129,20 +129,32 @@ class Composer:
         self._add(node, ended.anchor)
 
     def _field(self, node: Node, key: Node, value: Node) -> None:
-        if key.text == "<<" and key.tag == "str":
-            self.noted.add(key.line, "", "merge keys (<<) are not for manifests", "write the fields out")
-        elif key.tag in ("map", "seq"):
-            hint = "a template such as {{ … }}? render it first, as by helm template"
-            self.noted.add(key.line, "", "a bracket begins where the name of a field should be", hint)
-        elif key.tag != "str":
-            what = f"the key {quoted(key.text)} is read as {_WORDS[key.tag]}, not as a word"
-            self.noted.add(key.line, "", what, f'quote it: "{key.text[:40]}"')
-        elif key.text in node.fields:
-            first = node.key_lines[key.text]
-            self.noted.add(key.line, "", f"the field {quoted(key.text)} is there twice", f"first in line {first}")
-        else:
+        if key.tag == "str" and key.text not in node.fields and key.text != "<<":
             node.fields[key.text] = value
             node.key_lines[key.text] = key.line
+            return
+        path, line = self._path(), key.line
+        if key.tag in ("map", "seq"):
+            hint = "a template such as {{ … }}? render it first, as by helm template"
+            self.noted.add(line, path, "a bracket begins where the name of a field should be", hint)
+        elif key.tag != "str":
+            what = f"the key {quoted(key.text)} is read as {_WORDS[key.tag]}, not as a word"
+            self.noted.add(line, path, what, f'quote it: "{key.text[:40]}"')
+        elif key.text == "<<":
+            self.noted.add(line, path, "merge keys (<<) are not for manifests", "write the fields out")
+        else:
+            first = f"first in line {node.key_lines[key.text]}"
+            self.noted.add(line, joined(path, key.text), "is there twice", first)
+
+    def _path(self) -> str:
+        """The path of the mapping or list that ended last, from what is open still."""
+        path = ""
+        for holder in self.stack:
+            if holder.node.tag == "seq":
+                path += f"[{len(holder.children)}]"
+            elif len(holder.children) % 2:
+                path = joined(path, holder.children[-1].text)
+        return path
 
     def _add(self, node: Node, anchor: str | None) -> None:
         if anchor:

@@ -32,7 +32,7 @@ def documents(data: bytes, noted: Faults) -> Iterator[Node]:
     text = _decoded(data, noted)
     budget = Budget()
     for line, chunk in _chunks(text):
-        if budget.left <= 0 or noted.more:
+        if budget.left < 0 or noted.more:
             return
         document = _document(chunk, line, noted, budget)
         if document is not None:

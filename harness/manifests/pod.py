@@ -54,9 +54,9 @@ def read_pod_spec(spec: Reader) -> PodSpec:
 
 
 def _container(reader: Reader) -> Container:
+    reader.require("name")
+    reader.require("image", "it is recorded and shown; the built-in responder runs instead")
     reader.text("name", names.label)
-    if not reader.text("image"):
-        reader.fault("image", "is missing", "it is recorded and shown; the built-in responder runs instead")
     return Container(
         name=reader.text("name"),
         image=reader.text("image"),

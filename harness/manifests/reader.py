@@ -40,9 +40,11 @@ class Reader:
         return node is not None and not node.items
 
     def require(self, name: str, hint: str = "") -> None:
-        """Note a fault when a field is not there; silent in a mapping that is not there itself."""
+        """Note a fault when a field is not there, or an empty string; silent in a mapping that is not there itself."""
         if self.there and not self.has(name):
             self.fault(name, "is missing", hint)
+        elif self.there and self._tagged(name, "str") and not self.text(name):
+            self.fault(name, "is empty", hint)
 
     def text(self, name: str, check: Callable[[str], str] | None = None) -> str:
         """A string, empty when it is not there; ``check`` returns what is wrong with one that is, or nothing."""
@@ -69,7 +71,7 @@ class Reader:
         if value is None or (most < 2**31 and not -(2**31) <= value < 2**31):
             return None  # not there, or no number of that size, which is noted
         if not least <= value <= most:
-            bounds = "must not be negative" if most == 2**31 - 1 and least == 0 else f"is not within {least}-{most}"
+            bounds = "must not be negative" if value < least == 0 else f"is not within {least}-{most}"
             self.fault(name, f"{value} {bounds}")
             return None
         return value

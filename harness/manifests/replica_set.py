@@ -25,7 +25,7 @@ def read_replica_set(kind: str, top: Reader, meta: Meta) -> ReplicaSet:
     template = spec.mapping("template")
     template.require("spec")
     labels = read_labels(template.mapping("metadata"))
-    selector = _selector(spec, labels)
+    selector = _selector(spec, labels if template.there else None)
     spec.integer("minReadySeconds")
     if kind == "Deployment":
         _rollout(spec)
@@ -42,12 +42,12 @@ def read_replica_set(kind: str, top: Reader, meta: Meta) -> ReplicaSet:
     )
 
 
-def _selector(spec: Reader, labels: Mapping[str, str]) -> LabelSelector:
-    """A selector, which must match the labels of the template (apps validation)."""
+def _selector(spec: Reader, labels: Mapping[str, str] | None) -> LabelSelector:
+    """A selector, which must match the labels of the template, if there is one (apps validation)."""
     selector = spec.mapping("selector")
     match_labels = selector.string_map("matchLabels", names.label_pair)
     for key, value in match_labels.items():
-        if labels.get(key) != value and not names.label_pair(key, value):
+        if labels is not None and labels.get(key) != value and not names.label_pair(key, value):
             found = f"the template has {quoted(labels[key])}" if key in labels else "the template has no such label"
             selector.mapping("matchLabels").fault(key, f"{quoted(value)} does not match the template: {found}", _SAME)
     requirements = tuple(
@@ -60,7 +60,9 @@ def _selector(spec: Reader, labels: Mapping[str, str]) -> LabelSelector:
     return LabelSelector(match_labels, requirements)
 
 
-def _requirement(entry: Reader, labels: Mapping[str, str]) -> Requirement | None:
+def _requirement(entry: Reader, labels: Mapping[str, str] | None) -> Requirement | None:
+    entry.require("key")
+    entry.require("operator")
     key, values = entry.text("key", names.label_key), entry.strings("values")
     operator = entry.text("operator")
     if operator and operator not in tuple(Operator):
@@ -75,7 +77,7 @@ def _requirement(entry: Reader, labels: Mapping[str, str]) -> Requirement | None
     for value in values:
         if wrong := names.label_value(value):
             entry.fault("values", wrong)
-    if needs_values == bool(values) and not holds(requirement, labels):
+    if labels is not None and needs_values == bool(values) and not holds(requirement, labels):
         entry.fault("key", f"{quoted(key)} {operator} {', '.join(values)}".rstrip() + " does not match", _SAME)
     return requirement
 

@@ -22,6 +22,7 @@ _TAGS = {
 }  # fmt: skip
 _NEVER_NULL = ("intstr", "quantity")
 """Null is as good as not there, but for these the official schema refuses it."""
+_EXPECTED = {"quantity": "a quantity such as 500m or 64Mi", "intstr": "a whole number or a name"}
 _BITS = {"int32": 31, "intstr": 31, "int64": 63}
 
 
@@ -42,17 +43,21 @@ def check(document: Node, kind: str, noted: Faults) -> None:
 def _object(node: Node, kind: str, place: Place, noted: Faults) -> None:
     known = TYPES[kind]
     types = (*place.types, kind)
+    hints = set()
     for name, value in node.fields.items():
         if noted.more:
             return
         line = node.line_of(name)
         path = joined(place.path, name)
         if name not in known:
-            noted.add(node.key_lines[name], path, "unknown field", unknown(name, types, place.path))
+            hint = unknown(name, types, place.path)
+            hints.add(hint)
+            noted.add(node.key_lines[name], path, "unknown field", hint)
         elif value.tag != "null" or known[name].of in _NEVER_NULL:
             _shaped(value, known[name], Place(path, line, types), noted)
     for name, wanted in known.items():
-        if wanted.required and (name not in node.fields or node.fields[name].tag == "null"):
+        there = name in node.fields and node.fields[name].tag != "null"
+        if wanted.required and not there and f"did you mean {name}?" not in hints:
             noted.add(node.line_of(name) if name in node.fields else place.line, joined(place.path, name), "is missing")
 
 
@@ -79,7 +84,7 @@ def _one(node: Node, of: str, place: Place, noted: Faults) -> None:
         if _is(node, "map", place, noted):
             _object(node, of, place, noted)
     elif node.tag not in _TAGS[of]:
-        _wrong(node, _TAGS[of][0], place, noted)
+        _wrong(node, _TAGS[of][0], place, noted, _EXPECTED.get(of, ""))
     elif node.tag == "int" and of in _BITS:
         _whole(node, of, place, noted)
 
@@ -98,12 +103,13 @@ def _is(node: Node, tag: str, place: Place, noted: Faults) -> bool:
     return node.tag == tag
 
 
-def _wrong(node: Node, tag: str, place: Place, noted: Faults) -> None:
+def _wrong(node: Node, tag: str, place: Place, noted: Faults, expected: str = "") -> None:
     if tag == "int" and node.tag == "float":
         noted.add(place.line, place.path, f"{quoted(node.text)} is not a whole number", "write it with digits alone")
         return
     shown = f" ({quoted(node.text)})" if node.text else ""
-    noted.add(place.line, place.path, f"must be {_WORDS[tag]}, not {_WORDS[node.tag]}{shown}", _mend(node, tag, place))
+    reason = f"must be {expected or _WORDS[tag]}, not {_WORDS[node.tag]}{shown}"
+    noted.add(place.line, place.path, reason, _mend(node, tag, place))
 
 
 def _mend(node: Node, tag: str, place: Place) -> str:

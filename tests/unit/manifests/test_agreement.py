@@ -34,7 +34,7 @@ FILES = [
 KINDS = ("Pod", "Service", "Namespace", "Deployment", "ReplicaSet")
 
 STRICTER = {
-    r": is missing": "API: required, where the schema asks for less or takes null",
+    r": is (missing|empty)( \(|$)": "API: required, where the schema asks for less or takes null",
     r"must have at least one entry": "API: at least one container, at least one port",
     r"must be .*, not empty": "null in a list or in labels: nobody means it, and `~` is a trap",
     r"must be (lower-case|at most)|is not a port name|the key '.*' must|the value '.*' must": "API: names and labels",

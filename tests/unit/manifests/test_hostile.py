@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness import manifests
 from harness.errors import ManifestError
+from harness.manifests.compose import MAX_NODES
 from harness.manifests.document import MAX_BYTES
 from harness.manifests.faults import MOST_FAULTS
 
@@ -19,7 +20,6 @@ BOMB = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
     b"%c: &%c [%s]\n" % (ord("b") + i, ord("b") + i, b", ".join([b"*%c" % (ord("a") + i)] * 9)) for i in range(12)
 )
 WEB_APP = (Path(__file__).parents[3] / "examples" / "web-app.yaml").read_bytes()
-INDENT = "is it indented as far as its neighbours, and does the line above it end with ':'?"
 SOON = 10.0
 """Seconds of processor time: generous, as machines differ; what it must catch takes minutes."""
 
@@ -63,6 +63,26 @@ def test_odd_input_has_one_clear_message(data: bytes, said: str) -> None:
     assert len(lines[0]) < 250
 
 
+def config_map(data: str) -> bytes:
+    """An object whose content nobody judges: 8 nodes, and those of ``data``."""
+    return f"{{apiVersion: v1, kind: ConfigMap, metadata: {{}}, data: {data}}}".encode()
+
+
+@pytest.mark.parametrize(
+    ("most", "too_much", "said"),
+    [
+        (config_map("[" * 59 + "]" * 59), config_map("[" * 60 + "]" * 60), "nested deeper than 60 levels"),
+        (config_map("[" + "1, " * (MAX_NODES - 9) + "]"), config_map("[" + "1, " * (MAX_NODES - 8) + "]"), "more than"),
+        (config_map("{}").ljust(MAX_BYTES), config_map("{}").ljust(MAX_BYTES + 1), "at most 4 MiB"),
+    ],
+    ids=["levels", "values", "bytes"],
+)
+def test_limits_are_where_they_are_said_to_be(most: bytes, too_much: bytes, said: str) -> None:
+    assert manifests.parse([("most", most)]).ignored
+    (line,) = faults(too_much)
+    assert said in line
+
+
 def test_line_ends_of_other_systems() -> None:
     for end in (b"\r\n", b"\r"):
         assert manifests.parse([("w", WEB_APP.replace(b"\n", end))]) == manifests.parse([("w", WEB_APP)])
@@ -98,7 +118,7 @@ def test_a_document_that_is_no_yaml_does_not_hide_the_faults_of_others() -> None
     assert faults(b"a: 'b\n---\nkind: Pod\n---\n} \n") == [
         "odd.yaml:1: a quote that opens here is not closed as it should be",
         "odd.yaml:3: apiVersion: is missing (such as v1)",
-        f"odd.yaml:5: '}}' does not fit the lines above ({INDENT})",
+        "odd.yaml:5: '}' closes a bracket that is not open (remove it, or open it)",
     ]
 
 
