@@ -18,11 +18,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "playbooks/roles/forwarder/files"))
 
 from nodeportd import ruleset, state
+from nodeportd.endpoints import Effective, effective
 from nodeportd.kernel import Kernel, drift
 
 ENDPOINTS = 3
 CHANGES = 9
 Times = dict[str, float]
+HEAD = {"version": 2, "generation": 1, "node": "n1", "backend": "nftables", "addresses": ["192.168.56.11"],
+        "cluster_ranges": ["10.244.0.0/16"], "checks": []}  # fmt: skip
+PLAIN = {"cluster_addresses": [], "external_addresses": [], "affinity_seconds": 0, "health_check_node_port": 0,
+         "external_traffic_policy": "Cluster", "internal_traffic_policy": "Cluster", "allowed_sources": []}  # fmt: skip
 
 
 def document(services: int, **altered: tuple[str, ...]) -> bytes:
@@ -30,11 +35,14 @@ def document(services: int, **altered: tuple[str, ...]) -> bytes:
     listed = []
     for number in range(services):
         addresses = altered["first"] if number == 0 and altered else pods(number)
-        endpoints = [{"address": address, "port": 80} for address in addresses]
-        port = {"name": "", "protocol": "TCP", "node_port": 20000 + number, "endpoints": endpoints}
-        listed.append({"namespace": "default", "name": f"service-{number}", "ports": [port]})
-    whole = {"version": 1, "generation": 1, "node": "n1", "addresses": ["192.168.56.11"], "services": listed}
-    return json.dumps(whole).encode()
+        fields = {"port": 80, "node": "n1", "always": False, "terminating": False}
+        endpoints = [
+            {"address": address, "pod": f"default/pod-{number}-{index}", **fields}
+            for index, address in enumerate(addresses)
+        ]
+        port = {"name": "", "protocol": "TCP", "port": 80, "node_port": 20000 + number, "endpoints": endpoints}
+        listed.append({"namespace": "default", "name": f"service-{number}", **PLAIN, "ports": [port]})
+    return json.dumps({**HEAD, "services": listed}).encode()
 
 
 def pods(number: int) -> tuple[str, ...]:
@@ -52,7 +60,7 @@ def timed(action: Callable[[], object]) -> float:
 def nodeportd(services: int) -> Times:
     """Our layout, by nodeportd's own modules."""
     kernel, raw = Kernel(), document(services)
-    whole = state.parse(raw)
+    whole = effective(state.parse(raw))
     text = ruleset.full(whole)
     found = {
         "read the state file": timed(lambda: state.parse(raw)),
@@ -61,15 +69,15 @@ def nodeportd(services: int) -> Times:
         "replace the whole table": timed(lambda: kernel.apply(text)),
         "look for drift": timed(lambda: drift(text)),
     }
-    another = state.parse(document(services, first=(*pods(0)[:2], "10.210.0.1")))
-    fewer = state.parse(document(services, first=pods(0)[:2]))
+    another = effective(state.parse(document(services, first=(*pods(0)[:2], "10.210.0.1"))))
+    fewer = effective(state.parse(document(services, first=pods(0)[:2])))
     for name, other in (("endpoint", another), ("number of endpoints", fewer)):
         found[f"one {name} changed, kernel"] = _changed(kernel, whole, other)
         found[f"one {name} changed, what differs"] = timed(lambda: ruleset.steps(whole, other))  # noqa: B023 - run at once
     return found
 
 
-def _changed(kernel: Kernel, whole: state.State, other: state.State) -> float:
+def _changed(kernel: Kernel, whole: Effective, other: Effective) -> float:
     """The median of several changes there and back."""
 
     def go(steps: tuple[str, ...]) -> float:

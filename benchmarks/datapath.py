@@ -25,6 +25,10 @@ RESPONDER = ROLES / "workload" / "files" / "responder.py"
 NODEPORTD = ROLES / "forwarder" / "files" / "nodeportd"
 CLIENT, NODE, PODS = "nphb-client", "nphb-node", ("nphb-pod1", "nphb-pod2", "nphb-pod3")
 ADDRESSES = ("10.244.0.2", "10.244.0.3", "10.244.0.4")
+HEAD = {"version": 2, "generation": 1, "node": "n1", "backend": "nftables", "cluster_ranges": ["10.244.0.0/16"],
+        "checks": []}  # fmt: skip
+PLAIN = {"cluster_addresses": [], "external_addresses": [], "affinity_seconds": 0, "health_check_node_port": 0,
+         "external_traffic_policy": "Cluster", "internal_traffic_policy": "Cluster", "allowed_sources": []}  # fmt: skip
 TRACK = "table inet track {\n chain c {\n  type filter hook prerouting priority 0\n  ct state invalid counter\n }\n}\n"
 SPREAD = """
 local addresses = {}
@@ -75,10 +79,14 @@ def _ways(folder: Path) -> dict[str, tuple[Path, list[str]]]:
 
 
 def _rules(folder: Path, services: int) -> str:
-    endpoints = [{"address": address, "port": 80} for address in ADDRESSES]
-    ports = [{"name": "", "protocol": "TCP", "node_port": 30000 + n, "endpoints": endpoints} for n in range(services)]
-    listed = [{"namespace": "default", "name": f"s{n}", "ports": [port]} for n, port in enumerate(ports)]
-    state = {"version": 1, "generation": 1, "node": "n1", "addresses": ["10.99.0.1"], "services": listed}
+    fields = {"port": 80, "node": "n1", "always": False, "terminating": False}
+    endpoints = [{"address": address, "pod": f"default/p{n}", **fields} for n, address in enumerate(ADDRESSES)]
+    port = {"name": "", "protocol": "TCP", "port": 80, "endpoints": endpoints}
+    listed = [
+        {"namespace": "default", "name": f"s{n}", **PLAIN, "ports": [{**port, "node_port": 30000 + n}]}
+        for n in range(services)
+    ]
+    state = {**HEAD, "addresses": ["10.99.0.1"], "services": listed}
     file = folder / f"{services}.json"
     file.write_text(json.dumps(state))
     return process.check(["/usr/bin/python3", NODEPORTD, "render", file], what="rendering the rules").out

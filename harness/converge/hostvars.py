@@ -5,11 +5,11 @@ Its shape is the border between Python and Ansible, ``docs/architecture.md``.
 
 from __future__ import annotations
 
-from harness.model.plan import Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
+from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.workload import ServiceType
 from harness.plan.addresses import CLUSTER_RANGE, gateway
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """The version of ``/etc/nodeport/state.json`` that nodeportd understands."""
 
 
@@ -56,7 +56,10 @@ def _forwarder(node: PlannedNode, plan: Plan) -> dict[str, object]:
         "version": STATE_VERSION,
         "generation": plan.generation,
         "node": node.name,
+        "backend": node.backend,
         "addresses": [node.address],
+        "cluster_ranges": [str(CLUSTER_RANGE)],
+        "checks": [],
         "services": [_service(service) for service in plan.services if service.type is ServiceType.NODE_PORT],
     }
 
@@ -65,6 +68,13 @@ def _service(service: PlannedService) -> dict[str, object]:
     return {
         "namespace": service.namespace,
         "name": service.name,
+        "cluster_addresses": list(service.cluster_addresses),
+        "external_addresses": list(service.external_addresses),
+        "affinity_seconds": service.affinity_seconds,
+        "external_traffic_policy": service.external_traffic_policy.value,
+        "internal_traffic_policy": service.internal_traffic_policy.value,
+        "allowed_sources": list(service.allowed_sources),
+        "health_check_node_port": service.health_check_node_port,
         "ports": [_port(port) for port in service.ports],
     }
 
@@ -73,6 +83,18 @@ def _port(port: PlannedPort) -> dict[str, object]:
     return {
         "name": port.name,
         "protocol": port.protocol.value,
-        "node_port": port.node_port,
-        "endpoints": [{"address": endpoint.address, "port": endpoint.port} for endpoint in port.endpoints],
+        "port": port.port,
+        "node_port": port.node_port or 0,
+        "endpoints": [_endpoint(endpoint) for endpoint in port.endpoints],
+    }
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, object]:
+    return {
+        "address": endpoint.address,
+        "port": endpoint.port,
+        "node": endpoint.node,
+        "pod": endpoint.pod,
+        "always": endpoint.always,
+        "terminating": endpoint.terminating,
     }

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.model.workload import Protocol, ServiceType
+from harness.model.workload import Protocol, ServiceType, TrafficPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """A node with its pod range, an IPv4 network such as ``10.244.1.0/24``; its first host is the pods' gateway."""
+    """A node with its pod range, an IPv4 network such as ``10.244.1.0/24``; its first host is the pods' gateway.
+
+    ``backend`` is the forwarder that it runs, ``nftables`` or ``socat``.
+    """
 
     name: str
     address: str
     pod_range: str
+    backend: str = "nftables"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,18 @@ class PlannedPod:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one pod serves one Service port; ``pod`` is the pod's key."""
+    """Where one pod serves one Service port; ``pod`` is the pod's key, empty (as ``node``) when it is no pod of ours.
+
+    ``always``: an endpoint whether ready or not (publishNotReadyAddresses); ``terminating``: used only when no other
+    endpoint is ready (KEP-1669).
+    """
 
     pod: str
     node: str
     address: str
     port: int
+    always: bool = False
+    terminating: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,8 @@ class PlannedService:
     """A Service with its ports and endpoints.
 
     ``explanation`` says for a person why there is no endpoint: which part of the selector matches nothing and
-    which pods come close. It is empty when there is nothing to explain.
+    which pods come close. It is empty when there is nothing to explain. ``cluster_addresses`` are its own, none when
+    headless; ``affinity_seconds`` is 0 when clients do not stick; ``health_check_node_port`` 0 when there is none.
     """
 
     namespace: str
@@ -87,6 +98,13 @@ class PlannedService:
     selector: dict[str, str]
     ports: tuple[PlannedPort, ...]
     explanation: str = ""
+    cluster_addresses: tuple[str, ...] = ()
+    external_addresses: tuple[str, ...] = ()
+    affinity_seconds: int = 0
+    external_traffic_policy: TrafficPolicy = TrafficPolicy.CLUSTER
+    internal_traffic_policy: TrafficPolicy = TrafficPolicy.CLUSTER
+    allowed_sources: tuple[str, ...] = ()
+    health_check_node_port: int = 0
 
     @property
     def key(self) -> str:

@@ -26,6 +26,13 @@ class ServiceType(StrEnum):
     NODE_PORT = "NodePort"
 
 
+class TrafficPolicy(StrEnum):
+    """``externalTrafficPolicy`` and ``internalTrafficPolicy``: all endpoints, or those of the same node alone."""
+
+    CLUSTER = "Cluster"
+    LOCAL = "Local"
+
+
 class Operator(StrEnum):
     """``LabelSelectorRequirement.operator``."""
 
@@ -135,7 +142,12 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service; an empty ``selector`` means that it has no endpoints of its own (API rule)."""
+    """A Service; an empty ``selector`` means that it has no endpoints of its own (API rule).
+
+    ``cluster_ip`` is empty until one is allocated, ``None`` (the word) when headless. ``affinity_seconds`` is 0
+    unless clients stick to a pod. ``allowed_sources`` (IPv4 networks) limits who may use its nodePorts; empty means
+    everybody.
+    """
 
     namespace: str
     name: str
@@ -143,6 +155,19 @@ class Service:
     selector: Labels
     ports: tuple[ServicePort, ...]
     source: Source
+    cluster_ip: str = ""
+    external_ips: tuple[str, ...] = ()
+    affinity_seconds: int = 0
+    external_traffic_policy: TrafficPolicy = TrafficPolicy.CLUSTER
+    internal_traffic_policy: TrafficPolicy = TrafficPolicy.CLUSTER
+    publish_not_ready_addresses: bool = False
+    allowed_sources: tuple[str, ...] = ()
+    health_check_node_port: int = 0
+
+    @property
+    def headless(self) -> bool:
+        """Whether it has no address of its own."""
+        return self.cluster_ip == "None"
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,15 +58,14 @@ def _generation(plan: Plan, previous: Plan | None) -> int:
 def _reaching_nodes(plan: Plan) -> object:
     """The part of a plan that :mod:`harness.converge.hostvars` sends to nodes, in an order of its own."""
     return (
-        sorted((node.name, node.address, node.pod_range) for node in plan.nodes),
+        sorted((node.name, node.address, node.pod_range, node.backend) for node in plan.nodes),
         [
             (pod.key, pod.uid, pod.node, pod.address, pod.listens, pod.termination_grace_period_seconds)
             for pod in plan.pods
         ],
         [
-            (service.key, port.name, port.protocol, port.node_port, port.endpoints)
+            replace(service, selector={}, explanation="")
             for service in plan.services
             if service.type is ServiceType.NODE_PORT
-            for port in service.ports
         ],
     )

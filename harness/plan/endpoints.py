@@ -50,19 +50,19 @@ def planned_ports(
             port=port.port,
             target_port=port.target_port,
             node_port=node_ports.get((key(service), place)),
-            endpoints=_endpoints(port, selected, planned),
+            endpoints=_endpoints(service, port, selected, planned),
         )
         for place, port in enumerate(service.ports)
     )
 
 
 def _endpoints(
-    port: ServicePort, selected: Sequence[WantedPod], planned: Mapping[str, PlannedPod]
+    service: Service, port: ServicePort, selected: Sequence[WantedPod], planned: Mapping[str, PlannedPod]
 ) -> tuple[Endpoint, ...]:
     found = []
     for pod in selected:
         target = target_of(port, pod)
         if target is not None:
             place = planned[pod.key]
-            found.append(Endpoint(pod.key, place.node, place.address, target))
+            found.append(Endpoint(pod.key, place.node, place.address, target, service.publish_not_ready_addresses))
     return tuple(found)

@@ -32,6 +32,11 @@ def planned_services(
                 selector=dict(sorted(service.selector.items())),
                 ports=its_ports,
                 explanation=explain(service, its_ports, chosen, index, asleep),
+                external_addresses=service.external_ips,
+                affinity_seconds=service.affinity_seconds,
+                external_traffic_policy=service.external_traffic_policy,
+                internal_traffic_policy=service.internal_traffic_policy,
+                allowed_sources=service.allowed_sources,
             )
         )
     return tuple(planned)

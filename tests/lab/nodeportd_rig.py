@@ -51,16 +51,53 @@ def inside(namespace: str) -> Iterator[None]:
 
 def state(generation: int, *ports: Mapping[str, Any], addresses: Sequence[str] = (NODE,)) -> dict[str, Any]:
     """A state as Ansible would deliver it, one Service for each port."""
-    services = [
-        {"namespace": "default", "name": f"service-{index}", "ports": [port]} for index, port in enumerate(ports)
-    ]
-    return {"version": 1, "generation": generation, "node": "n1", "addresses": [*addresses], "services": services}
+    return whole(
+        generation, *(service(f"service-{index}", port) for index, port in enumerate(ports)), addresses=addresses
+    )
 
 
-def port(number: int, *addresses: str, protocol: str = "TCP", target: int = 80) -> dict[str, Any]:
-    """A Service port with an endpoint at each address."""
-    endpoints = [{"address": address, "port": target} for address in addresses]
-    return {"name": "", "protocol": protocol, "node_port": number, "endpoints": endpoints}
+def whole(generation: int, *services: Mapping[str, Any], addresses: Sequence[str] = (NODE,)) -> dict[str, Any]:
+    """A state of these Services."""
+    return {
+        "version": 2,
+        "generation": generation,
+        "node": "n1",
+        "backend": "nftables",
+        "addresses": [*addresses],
+        "cluster_ranges": ["10.244.0.0/16"],
+        "checks": [],
+        "services": [*services],
+    }
+
+
+def service(name: str, *ports: Mapping[str, Any], **fields: object) -> dict[str, Any]:
+    """A Service; ``fields`` are those that differ from Kubernetes' defaults."""
+    return {
+        "namespace": "default",
+        "name": name,
+        "cluster_addresses": [],
+        "external_addresses": [],
+        "affinity_seconds": 0,
+        "external_traffic_policy": "Cluster",
+        "internal_traffic_policy": "Cluster",
+        "allowed_sources": [],
+        "health_check_node_port": 0,
+        "ports": [*ports],
+        **fields,
+    }
+
+
+def port(number: int, *addresses: str, protocol: str = "TCP", target: int = 80, at: int = 80) -> dict[str, Any]:
+    """A Service port ``at``, with a nodePort (0: none) and an endpoint at each address, all on this node."""
+    endpoints = [endpoint(address, target) for address in addresses]
+    return {"name": "", "protocol": protocol, "port": at, "node_port": number, "endpoints": endpoints}
+
+
+def endpoint(address: str, target: int = 80, **fields: object) -> dict[str, Any]:
+    """One endpoint on this node."""
+    pod = f"default/pod-{address.rpartition('.')[2]}"
+    return {"address": address, "port": target, "node": "n1", "pod": pod, "always": False, "terminating": False,
+            **fields}  # fmt: skip
 
 
 @contextlib.contextmanager

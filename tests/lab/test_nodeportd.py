@@ -130,7 +130,7 @@ def test_connections_survive_a_restart_and_whole_replacements(rig: Rig) -> None:
 def test_a_state_that_is_not_understood_keeps_the_rules(rig: Rig) -> None:
     rig.converge(state(1, port(30008, PODS[0])))
     applied_at = rig.status()["applied_at"]
-    for bad in (b"\x00\xff", b"[" * 100_000, b"{}", b'{"version": 2}'):
+    for bad in (b"\x00\xff", b"[" * 100_000, b"{}", b'{"version": 3}'):
         rig.give(bad)
         said = rig.status(generation=1, error="is refused, the rules stay as they are")
         assert said["applied_at"] == applied_at

@@ -17,6 +17,7 @@ from harness.model.cluster import Cluster
 from harness.model.progress import silent
 from harness.session import remote
 from harness.support import clock
+from tests.lab.nodeportd_rig import port, service, whole
 
 pytestmark = pytest.mark.lab
 
@@ -50,13 +51,11 @@ def apply(cluster: Cluster, folder: Path, pods: list[dict[str, Any]], *, node_po
     """Converge the node to these pods; gives the names of the tasks that changed something."""
     (node,) = cluster.nodes
     network = {"pod_range": "10.244.0.0/24", "gateway": "10.244.0.1", "cluster_range": "10.244.0.0/16", "routes": []}
-    ports = [{"name": "", "protocol": "TCP", "node_port": port, "endpoints": []} for port in node_ports]
-    forwarder = {"version": 1, "generation": 1, "node": node.name, "addresses": [node.address]}
-    services = [{"namespace": "default", "name": f"s{port['node_port']}", "ports": [port]} for port in ports]
+    services = [service(f"s{number}", port(number)) for number in node_ports]
     wanted = {
         "network": {"node": node.name, "address": node.address, **network},
         "pods": pods,
-        "forwarder": {**forwarder, "services": services},
+        "forwarder": {**whole(1, *services, addresses=[node.address]), "node": node.name},
     }
     variables = folder / "plan.json"
     variables.write_text(json.dumps({"nodeport_generation": 1, "nodeport_nodes": {node.name: wanted}}))

@@ -37,23 +37,31 @@ def planned() -> Plan:
 def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
     web = [each for each in planned.pods if each.owner]
     on_first = next(each for each in planned.pods if each.node == "n2")
+    web_endpoints = [
+        {"address": each.address, "port": 80, "node": each.node, "pod": each.key, "always": False, "terminating": False}
+        for each in sorted(web, key=lambda each: each.address)
+    ]
+    plain = {
+        "cluster_addresses": [],
+        "external_addresses": [],
+        "affinity_seconds": 0,
+        "external_traffic_policy": "Cluster",
+        "internal_traffic_policy": "Cluster",
+        "allowed_sources": [],
+        "health_check_node_port": 0,
+    }
     services = [
         {
             "namespace": "default",
             "name": "dns",
-            "ports": [{"name": "dns", "protocol": "UDP", "node_port": 30053, "endpoints": []}],
+            **plain,
+            "ports": [{"name": "dns", "protocol": "UDP", "port": 53, "node_port": 30053, "endpoints": []}],
         },
         {
             "namespace": "default",
             "name": "web",
-            "ports": [
-                {
-                    "name": "",
-                    "protocol": "TCP",
-                    "node_port": 30008,
-                    "endpoints": [{"address": "10.244.1.2", "port": 80}, {"address": "10.244.2.2", "port": 80}],
-                }
-            ],
+            **plain,
+            "ports": [{"name": "", "protocol": "TCP", "port": 80, "node_port": 30008, "endpoints": web_endpoints}],
         },
     ]
     assert {each.address for each in web} == {"10.244.1.2", "10.244.2.2"}
@@ -86,10 +94,13 @@ def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
             }
         ],
         "forwarder": {
-            "version": 1,
+            "version": 2,
             "generation": 7,
             "node": "n2",
+            "backend": "nftables",
             "addresses": ["192.168.56.12"],
+            "cluster_ranges": ["10.244.0.0/16"],
+            "checks": [],
             "services": services,
         },
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from nodeportd import ruleset, state
+from nodeportd.endpoints import effective
 
 CASES = sorted(path for path in (Path(__file__).parents[2] / "cases" / "forwarder").iterdir() if path.is_dir())
 THEN = "# then\n"
@@ -19,12 +21,14 @@ def outcome(case: Path) -> tuple[str, str]:
         return "expected.txt", "".join(f"{reason}\n" for reason in error.reasons)
     before = case / "before.json"
     if before.exists():
-        return "expected.nft", THEN.join(ruleset.steps(state.parse(before.read_bytes()), wanted))
-    return "expected.nft", ruleset.full(wanted)
+        return "expected.nft", THEN.join(ruleset.steps(effective(state.parse(before.read_bytes())), effective(wanted)))
+    return "expected.nft", ruleset.full(effective(wanted))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Path) -> None:
-    expected = {path.name: path.read_text() for path in case.glob("expected.*")}
     name, text = outcome(case)
+    if os.environ.get("HARNESS_UPDATE_CASES"):
+        (case / name).write_text(text)
+    expected = {path.name: path.read_text() for path in case.glob("expected.*")}
     assert {name: text} == expected

@@ -7,9 +7,11 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from nodeportd.endpoints import Effective, Forward
 from nodeportd.ruleset import full, steps, transaction
-from nodeportd.state import Port, State
+from nodeportd.state import Service
 
+WEB = Service("default/web", ())
 _NODE_PORTS = range(30000, 30006)
 _ENDPOINTS = [(f"10.244.0.{host}", 80) for host in range(2, 8)]
 
@@ -48,17 +50,18 @@ class Table:
                 assert all(f"{key} . {index}" in moment.elements[f"endpoints-{size}"] for index in range(size))
 
 
-def ports(choice: dict[tuple[str, int], list[int]]) -> tuple[Port, ...]:
+def ports(choice: dict[tuple[str, int], list[int]]) -> tuple[Forward, ...]:
     return tuple(
-        Port("default/web", protocol, number, tuple(_ENDPOINTS[index] for index in picked))
+        Forward(WEB, protocol, 80, number, tuple(_ENDPOINTS[index] for index in picked))
         for (protocol, number), picked in choice.items()
     )
 
 
 STATES = st.builds(
-    State,
-    st.integers(1, 9),
+    Effective,
+    st.just("n1"),
     st.sampled_from([("192.168.56.11",), ("192.168.56.12",), ("192.168.56.11", "192.168.56.12")]),
+    st.just(("10.244.0.0/16",)),
     st.dictionaries(
         st.tuples(st.sampled_from(["tcp", "udp"]), st.sampled_from(_NODE_PORTS)),
         st.lists(st.integers(0, len(_ENDPOINTS) - 1), unique=True, max_size=4),
@@ -68,7 +71,7 @@ STATES = st.builds(
 
 
 @given(STATES, STATES)
-def test_the_steps_end_at_what_the_whole_text_makes(old: State, new: State) -> None:
+def test_the_steps_end_at_what_the_whole_text_makes(old: Effective, new: Effective) -> None:
     table = Table(full(old))
     for step in steps(old, new):
         table = Table(step, table)
@@ -79,7 +82,7 @@ def test_the_steps_end_at_what_the_whole_text_makes(old: State, new: State) -> N
 
 
 @given(STATES, STATES)
-def test_a_packet_between_two_lookups_finds_its_way_in_every_step(old: State, new: State) -> None:
+def test_a_packet_between_two_lookups_finds_its_way_in_every_step(old: Effective, new: Effective) -> None:
     moments = [Table(full(old))]
     for step in steps(old, new):
         moments.append(Table(step, moments[-1]))
@@ -89,13 +92,13 @@ def test_a_packet_between_two_lookups_finds_its_way_in_every_step(old: State, ne
 
 
 @given(STATES)
-def test_rules_do_not_grow_with_services(state: State) -> None:
-    sizes = {len(port.endpoints) for port in state.ports if port.endpoints}
+def test_rules_do_not_grow_with_services(state: Effective) -> None:
+    sizes = {len(port.everywhere) for port in state.forwards if port.everywhere}
     assert len(Table(full(state)).rules) == 8 + len(sizes)
 
 
 @given(STATES, STATES)
-def test_a_change_names_only_what_differs(old: State, new: State) -> None:
-    same = {(port.protocol, port.node_port) for port in set(old.ports) & set(new.ports)}
+def test_a_change_names_only_what_differs(old: Effective, new: Effective) -> None:
+    same = {(port.protocol, port.node_port) for port in set(old.forwards) & set(new.forwards)}
     text = transaction(old, new)
     assert not [key for key in same if re.search(rf"\b{key[0]} \. {key[1]}\b", text)]

@@ -61,22 +61,23 @@ def read(file: str) -> state.State | None:
 def render(file: str) -> int:
     """Print the nftables text of a state."""
     from nodeportd import ruleset
+    from nodeportd.endpoints import effective
 
     wanted = read(file)
     if wanted is None:
         return 1
-    print(ruleset.full(wanted), end="")
+    print(ruleset.full(effective(wanted)), end="")
     return 0
 
 
 def drift(file: Path) -> int:
     """Print what is not as it should be."""
-    from nodeportd.kernel import KernelError
+    from nodeportd.backend import BackendError
     from nodeportd.settle import differences
 
     try:
         found = differences(file)
-    except (KernelError, state.StateError, OSError) as error:
+    except (BackendError, state.StateError, OSError) as error:
         complain(f"nodeportd cannot compare the table with {file}: {error}")
         return 2
     print("".join(f"{line}\n" for line in found), end="")

@@ -13,21 +13,21 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nodeportd import ruleset, state
-from nodeportd.kernel import Kernel, KernelError
+from nodeportd import backend, state
+from nodeportd.backend import Backend, BackendError
+from nodeportd.endpoints import effective
 
-BACKEND = "nftables"
+STATUS_VERSION = 1
 
 
 class Daemon:
-    """The state in force. Nothing is known of the kernel's table at first, so it is replaced at the first chance."""
+    """The state in force, and the backend that carries it out."""
 
-    def __init__(self, kernel: Kernel, file: Path, status: Path) -> None:
-        self._kernel = kernel
+    def __init__(self, file: Path, status: Path) -> None:
+        self._backend: Backend | None = None
         self._file = file
         self._status = status
         self._running: state.State | None = None
-        self._certain = False
         self._applied_at = ""
 
     def reload(self) -> None:
@@ -41,37 +41,35 @@ class Daemon:
             self._bring(wanted)
         except (state.StateError, OSError) as error:
             self._say(f"{self._file} is refused, the rules stay as they are: {error}")
-        except KernelError as error:
-            self._say(f"the kernel did not take over {self._file}: {error}")
+        except BackendError as error:
+            self._say(f"this node did not take over {self._file}: {error}")
         else:
             self._running = wanted
             self._applied_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self._say(note)
 
     def _bring(self, wanted: state.State) -> None:
-        """Change what differs; when nothing does, replace the whole table: somebody asks because it is not right."""
-        known, self._certain = self._certain, False
-        if known and self._running is not None and wanted != self._running:
-            try:
-                for step in ruleset.steps(self._running, wanted):
-                    self._kernel.apply(step)
-            except KernelError as error:
-                log(f"somebody altered the table, it is made anew: {error}")
-                self._kernel.apply(ruleset.full(wanted))
-        else:
-            self._kernel.apply(ruleset.full(wanted))
-        self._certain = True
+        """Hand it to its backend; when that is not the one of before, remove the traces of all others."""
+        before = self._backend
+        same = before is not None and before.name == wanted.backend
+        now = before if before is not None and same else backend.get(wanted.backend)
+        now.apply(effective(wanted))
+        self._backend = now
+        if not same:
+            others = [before] if before else [backend.get(name) for name in backend.BACKENDS if name != now.name]
+            for other in others:
+                other.remove()
 
     def _say(self, error: str) -> None:
         """Write the status, log the same, tell systemd."""
         running = self._running or state.EMPTY
-        services = len({port.service for port in running.ports})
+        services = len(running.services)
         status = {
-            "version": state.VERSION,
-            "backend": BACKEND,
+            "version": STATUS_VERSION,
+            "backend": running.backend,
             "generation": running.generation,
             "services": services,
-            "endpoints": sum(len(port.endpoints) for port in running.ports),
+            "endpoints": sum(len(port.endpoints) for service in running.services for port in service.ports),
             "applied_at": self._applied_at,
             "error": error,
         }
@@ -88,7 +86,7 @@ def serve(file: Path, status: Path) -> None:
     """Run until SIGTERM or SIGINT."""
     asked = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, asked)
-    daemon = Daemon(Kernel(), file, status)
+    daemon = Daemon(file, status)
     daemon.reload()
     notify("READY=1")
     while signal.sigwait(asked) == signal.SIGHUP:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 import nftables
 
 from nodeportd import listing
+from nodeportd.backend import BackendError
 from nodeportd.ruleset import TABLE
 
 _CLONE_NEWNET = 0x40000000
 _NO_TABLE = "No such file or directory"
 
 
-class KernelError(Exception):
+class KernelError(BackendError):
     """The kernel, or nftables before it, refused; the text says why."""
 
 

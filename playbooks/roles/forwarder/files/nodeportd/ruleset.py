@@ -1,4 +1,4 @@
-"""A state as nftables text: the whole table, and the transactions from one state to the next. Pure.
+"""What is wanted as nftables text: the whole table, and the transactions from one to the next. Pure.
 
 The layout has a constant number of rules; everything else is map elements, because anonymous sets and rules are
 what makes loading slow (one Service more or less is a few elements, whatever the number of Services):
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from nodeportd.state import Port, State
+from nodeportd.endpoints import Effective, Forward
 
 TABLE = "ip nodeport"
 
@@ -30,18 +30,23 @@ _LOOKED_UP_LATER = ("endpoints-", "forwarded-")
 """The maps and sets that a packet comes to by way of ``services``."""
 
 
-def full(state: State) -> str:
+def full(wanted: Effective) -> str:
     """Text that replaces the table, whole, in one transaction; conntrack keeps established connections going."""
     lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{", *_SETS]
-    for size in sorted(_sizes(state)):
+    for size in sorted(_sizes(wanted)):
         lines += _pick(size)
     lines += [*_CHAINS, "}"]
-    for name, values in _elements(state.addresses, state.ports).items():
+    for name, values in _elements(wanted.addresses, wanted.forwards).items():
         lines += _statement("add", name, values)
     return _text(lines)
 
 
-def steps(old: State, new: State) -> tuple[str, ...]:
+def nothing() -> str:
+    """Text that removes the table, also when there is none."""
+    return f"add table {TABLE}\ndelete table {TABLE}\n"
+
+
+def steps(old: Effective, new: Effective) -> tuple[str, ...]:
     """What leads from one state to another, naming only what differs: at most three transactions, in this order.
 
     The first makes what nothing leads to yet, the second switches over, the third removes what nothing leads to
@@ -49,9 +54,9 @@ def steps(old: State, new: State) -> tuple[str, ...]:
     no connection is lost only if every way that it can take leads somewhere. In one transaction, one new
     connection was refused in about a thousand changes of the number of endpoints under load.
     """
-    gone, come = set(old.ports) - set(new.ports), set(new.ports) - set(old.ports)
-    before = _elements(old.addresses, (port for port in old.ports if port in gone))
-    after = _elements(new.addresses, (port for port in new.ports if port in come))
+    gone, come = set(old.forwards) - set(new.forwards), set(new.forwards) - set(old.forwards)
+    before = _elements(old.addresses, (port for port in old.forwards if port in gone))
+    after = _elements(new.addresses, (port for port in new.forwards if port in come))
     had, has = _sizes(old), _sizes(new)
     prepare = [line for size in sorted(has - had) for line in (f"table {TABLE} {{", *_pick(size), "}")]
     switch: list[str] = []
@@ -71,27 +76,29 @@ def steps(old: State, new: State) -> tuple[str, ...]:
     return tuple(_text(lines) for lines in (prepare, switch, sweep) if lines)
 
 
-def transaction(old: State, new: State) -> str:
+def transaction(old: Effective, new: Effective) -> str:
     """The same in one transaction; empty when nothing differs."""
     return "".join(steps(old, new))
 
 
-def _sizes(state: State) -> set[int]:
+def _sizes(wanted: Effective) -> set[int]:
     """The numbers of endpoints that occur; each has a chain and a map."""
-    return {len(port.endpoints) for port in state.ports if port.endpoints}
+    return {len(port.everywhere) for port in wanted.forwards if port.node_port and port.everywhere}
 
 
-def _elements(addresses: Iterable[str], ports: Iterable[Port]) -> Elements:
+def _elements(addresses: Iterable[str], ports: Iterable[Forward]) -> Elements:
     elements: Elements = {"node-addresses": dict.fromkeys(addresses, "")}
     for port in ports:
-        key, size = f"{port.protocol} . {port.node_port}", len(port.endpoints)
+        if not port.node_port:
+            continue
+        key, size = f"{port.protocol} . {port.node_port}", len(port.everywhere)
         if not size:
             elements.setdefault("refused", {})[key] = ""
             continue
         elements.setdefault("services", {})[key] = f"goto pick-{size}"
         elements.setdefault(f"forwarded-{port.protocol}", {})[str(port.node_port)] = ""
         picks = elements.setdefault(f"endpoints-{size}", {})
-        for index, (address, target) in enumerate(port.endpoints):
+        for index, (address, target) in enumerate(port.everywhere):
             picks[f"{key} . {index}"] = f"{address} . {target}"
     return elements
 

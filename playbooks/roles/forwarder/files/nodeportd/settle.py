@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodeportd import ruleset, state
-from nodeportd.kernel import KernelError, drift
+from nodeportd import backend, state
+from nodeportd.backend import BackendError
+from nodeportd.endpoints import effective
 
 UNIT = "nodeportd.service"
 SECONDS = 20.0
@@ -22,11 +23,12 @@ class Unsettled(Exception):
 
 
 def differences(file: Path) -> tuple[str, ...]:
-    """What of the kernel's table is not as the state file says.
+    """What of this node's forwarding is not as the state file says.
 
-    Raises :class:`nodeportd.kernel.KernelError`, :class:`nodeportd.state.StateError`, :class:`OSError`.
+    Raises :class:`nodeportd.backend.BackendError`, :class:`nodeportd.state.StateError`, :class:`OSError`.
     """
-    return drift(ruleset.full(state.parse(file.read_bytes())))
+    wanted = state.parse(file.read_bytes())
+    return backend.get(wanted.backend).drift(effective(wanted))
 
 
 def unsettled(generation: int, file: Path, status: Path) -> Sequence[str]:
@@ -49,7 +51,7 @@ def not_in_force(generation: int, file: Path, status: Path) -> Sequence[str]:
         return differences(file)
     except FileNotFoundError as error:
         return [f"{error.filename} is missing"]
-    except (KernelError, state.StateError) as error:
+    except (BackendError, state.StateError) as error:
         return [str(error)]
 
 

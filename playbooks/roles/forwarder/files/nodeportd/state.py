@@ -6,24 +6,30 @@ field too many, too few or of another type is not looked into any further.
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-VERSION = 1
+from nodeportd import checks, fields
+from nodeportd.checks import Check
+
+VERSION = 2
+BACKENDS = ("nftables", "socat")
 MOST_ENDPOINTS = 1000
 """Endpoints of one Service port; Kubernetes' EndpointSlices hold at most as many, and each number has its own map."""
+LONGEST_AFFINITY = 86400
+"""Seconds; the API's own limit of ``timeoutSeconds``."""
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_STATE = {"version": int, "generation": int, "node": str, "addresses": list, "services": list}
-_SERVICE = {"namespace": str, "name": str, "ports": list}
-_PORT = {"name": str, "protocol": str, "node_port": int, "endpoints": list}
-_ENDPOINT = {"address": str, "port": int}
-_WORDS: Mapping[type, str] = {int: "a whole number", str: "a text", list: "a list", dict: "a mapping"}
+_POLICIES = ("Cluster", "Local")
+_STATE = {"version": int, "generation": int, "node": str, "backend": str, "addresses": list, "cluster_ranges": list,
+          "checks": list, "services": list}  # fmt: skip
+_SERVICE = {"namespace": str, "name": str, "cluster_addresses": list, "external_addresses": list,
+            "affinity_seconds": int, "external_traffic_policy": str, "internal_traffic_policy": str,
+            "allowed_sources": list, "health_check_node_port": int, "ports": list}  # fmt: skip
+_PORT = {"name": str, "protocol": str, "port": int, "node_port": int, "endpoints": list}
+_ENDPOINT = {"address": str, "port": int, "node": str, "pod": str, "always": bool, "terminating": bool}
 
 
 class StateError(Exception):
@@ -34,14 +40,45 @@ class StateError(Exception):
         super().__init__("; ".join(self.reasons))
 
 
+class Endpoint(NamedTuple):
+    """Where a Service port may lead.
+
+    ``node`` and ``pod`` (``namespace/name``) are empty for one that is no pod of ours. ``always``: whatever its
+    readiness (publishNotReadyAddresses); ``terminating``: only when nothing else is ready (KEP-1669).
+    """
+
+    address: str
+    port: int
+    node: str = ""
+    pod: str = ""
+    always: bool = False
+    terminating: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One nodePort: ``protocol`` is ``tcp`` or ``udp``, ``endpoints`` are (IPv4 address, port) pairs."""
+    """One Service port: ``protocol`` is ``tcp`` or ``udp``, ``node_port`` 0 when there is none."""
 
-    service: str
+    name: str
     protocol: str
+    port: int
     node_port: int
-    endpoints: tuple[tuple[str, int], ...]
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One Service; ``key`` is ``namespace/name``, ``affinity_seconds`` 0 when clients do not stick."""
+
+    key: str
+    ports: tuple[Port, ...]
+    cluster_addresses: tuple[str, ...] = ()
+    external_addresses: tuple[str, ...] = ()
+    affinity_seconds: int = 0
+    external_local: bool = False
+    internal_local: bool = False
+    allowed_sources: tuple[str, ...] = ()
+    health_check_node_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +86,15 @@ class State:
     """A whole state; ``addresses`` are those of the node at which nodePorts answer."""
 
     generation: int
+    node: str
+    backend: str
     addresses: tuple[str, ...]
-    ports: tuple[Port, ...]
+    cluster_ranges: tuple[str, ...]
+    checks: tuple[Check, ...]
+    services: tuple[Service, ...]
 
 
-EMPTY = State(0, (), ())
+EMPTY = State(0, "", "nftables", (), (), (), ())
 
 
 def parse(raw: bytes) -> State:
@@ -73,116 +114,102 @@ def parse(raw: bytes) -> State:
 
 
 def _state(document: Any, reasons: list[str]) -> State:
-    found = _version(document)
+    found = document.get("version") if type(document) is dict else None
     if found is not None and found != VERSION:  # another version's fields are not ours to judge
-        reasons.append(f"version: {_shown(found)} is not understood, this nodeportd knows version {VERSION}")
+        reasons.append(f"version: {fields.shown(found)} is not understood, this nodeportd knows version {VERSION}")
         return EMPTY
-    fields = _fields(document, _STATE, "the state", reasons)
-    if fields is None:
+    given = fields.fields(document, _STATE, "the state", reasons)
+    if given is None:
         return EMPTY
-    _whole(fields["generation"], 0, 2**53, "generation", reasons)
-    addresses = tuple(_addresses(fields["addresses"], reasons))
-    ports = tuple(port for index, service in enumerate(fields["services"])
-                  for port in _ports(service, f"services[{index}]", reasons))  # fmt: skip
-    _no_node_port_twice(ports, reasons)
-    return State(fields["generation"], addresses, ports)
+    fields.whole(given["generation"], 0, 2**53, "generation", reasons)
+    fields.name(given["node"], "node", reasons)
+    fields.word(given["backend"], BACKENDS, "backend", reasons)
+    addresses = tuple(fields.addresses(given["addresses"], "addresses", reasons))
+    ranges = tuple(fields.networks(given["cluster_ranges"], "cluster_ranges", reasons))
+    asked = tuple(checks.read(given["checks"], reasons))
+    services = tuple(_services(given["services"], reasons))
+    _nothing_twice(services, addresses, reasons)
+    return State(given["generation"], given["node"], given["backend"], addresses, ranges, asked, services)
 
 
-def _no_node_port_twice(ports: tuple[Port, ...], reasons: list[str]) -> None:
-    taken = Counter((port.protocol, port.node_port) for port in ports)
-    for (protocol, number), times in taken.items():
-        if times > 1:
-            owners = ", ".join(port.service for port in ports if (port.protocol, port.node_port) == (protocol, number))
-            reasons.append(f"services: {protocol.upper()} nodePort {number} is wanted {times} times, by {owners}")
-
-
-def _version(document: Any) -> Any:
-    return document.get("version") if type(document) is dict else None
-
-
-def _addresses(values: list[Any], reasons: list[str]) -> Iterator[str]:
+def _services(values: list[Any], reasons: list[str]) -> Iterator[Service]:
     for index, value in enumerate(values):
-        where = f"addresses[{index}]"
-        if value in values[:index]:
-            reasons.append(f"{where}: {_shown(value)} is there twice")
-        yield _address(value, where, reasons)
+        where = f"services[{index}]"
+        given = fields.fields(value, _SERVICE, where, reasons)
+        if given is not None:
+            yield _service(given, where, reasons)
 
 
-def _ports(service: Any, where: str, reasons: list[str]) -> Iterator[Port]:
-    fields = _fields(service, _SERVICE, where, reasons)
-    if fields is None:
-        return
-    _name(fields["namespace"], f"{where}.namespace", reasons)
-    _name(fields["name"], f"{where}.name", reasons)
-    for index, port in enumerate(fields["ports"]):
+def _service(given: Mapping[str, Any], where: str, reasons: list[str]) -> Service:
+    fields.name(given["namespace"], f"{where}.namespace", reasons)
+    fields.name(given["name"], f"{where}.name", reasons)
+    fields.whole(given["affinity_seconds"], 0, LONGEST_AFFINITY, f"{where}.affinity_seconds", reasons)
+    fields.whole(given["health_check_node_port"], 0, 65535, f"{where}.health_check_node_port", reasons)
+    for policy in ("external_traffic_policy", "internal_traffic_policy"):
+        fields.word(given[policy], _POLICIES, f"{where}.{policy}", reasons)
+    return Service(
+        key=f"{given['namespace']}/{given['name']}",
+        ports=tuple(_ports(given["ports"], where, reasons)),
+        cluster_addresses=tuple(fields.addresses(given["cluster_addresses"], f"{where}.cluster_addresses", reasons)),
+        external_addresses=tuple(fields.addresses(given["external_addresses"], f"{where}.external_addresses", reasons)),
+        affinity_seconds=given["affinity_seconds"],
+        external_local=given["external_traffic_policy"] == "Local",
+        internal_local=given["internal_traffic_policy"] == "Local",
+        allowed_sources=tuple(fields.networks(given["allowed_sources"], f"{where}.allowed_sources", reasons)),
+        health_check_node_port=given["health_check_node_port"],
+    )
+
+
+def _ports(values: list[Any], where: str, reasons: list[str]) -> Iterator[Port]:
+    for index, value in enumerate(values):
         within = f"{where}.ports[{index}]"
-        found = _fields(port, _PORT, within, reasons)
-        if found is not None:
-            yield _port(found, f"{fields['namespace']}/{fields['name']}", within, reasons)
+        given = fields.fields(value, _PORT, within, reasons)
+        if given is not None:
+            yield _port(given, within, reasons)
 
 
-def _port(fields: Mapping[str, Any], service: str, where: str, reasons: list[str]) -> Port:
-    if fields["name"]:
-        _name(fields["name"], f"{where}.name", reasons)
-    if fields["protocol"] not in ("TCP", "UDP"):
-        reasons.append(f"{where}.protocol: {_shown(fields['protocol'])} is neither TCP nor UDP")
-    _whole(fields["node_port"], 1, 65535, f"{where}.node_port", reasons)
+def _port(given: Mapping[str, Any], where: str, reasons: list[str]) -> Port:
+    if given["name"]:
+        fields.name(given["name"], f"{where}.name", reasons)
+    fields.word(given["protocol"], ("TCP", "UDP"), f"{where}.protocol", reasons)
+    fields.whole(given["port"], 1, 65535, f"{where}.port", reasons)
+    fields.whole(given["node_port"], 0, 65535, f"{where}.node_port", reasons)
     endpoints = tuple(_endpoint(endpoint, f"{where}.endpoints[{index}]", reasons)
-                      for index, endpoint in enumerate(fields["endpoints"]))  # fmt: skip
-    if len(set(endpoints)) < len(endpoints):  # it would get more than its share
+                      for index, endpoint in enumerate(given["endpoints"]))  # fmt: skip
+    places = [endpoint[:2] for endpoint in endpoints]
+    if len(set(places)) < len(places):  # it would get more than its share
         reasons.extend(f"{where}.endpoints: {address}:{port} is there {times} times"
-                       for (address, port), times in Counter(endpoints).items() if times > 1)  # fmt: skip
+                       for (address, port), times in Counter(places).items() if times > 1)  # fmt: skip
     if len(endpoints) > MOST_ENDPOINTS:
         reasons.append(f"{where}.endpoints: {len(endpoints)} are too many, {MOST_ENDPOINTS} is the most")
-    return Port(service, fields["protocol"].lower(), fields["node_port"], endpoints)
+    return Port(given["name"], given["protocol"].lower(), given["port"], given["node_port"], endpoints)
 
 
-def _endpoint(endpoint: Any, where: str, reasons: list[str]) -> tuple[str, int]:
-    fields = _fields(endpoint, _ENDPOINT, where, reasons)
-    if fields is None:
-        return where, 0
-    _whole(fields["port"], 1, 65535, f"{where}.port", reasons)
-    return _address(fields["address"], f"{where}.address", reasons), fields["port"]
+def _endpoint(value: Any, where: str, reasons: list[str]) -> Endpoint:
+    given = fields.fields(value, _ENDPOINT, where, reasons)
+    if given is None:
+        return Endpoint(where, 0)
+    fields.address(given["address"], f"{where}.address", reasons)
+    fields.whole(given["port"], 1, 65535, f"{where}.port", reasons)
+    if given["node"]:
+        fields.name(given["node"], f"{where}.node", reasons)
+    if given["pod"]:
+        fields.pod(given["pod"], f"{where}.pod", reasons)
+    return Endpoint(*(given[field] for field in _ENDPOINT))
 
 
-def _name(value: str, where: str, reasons: list[str]) -> None:
-    if not _NAME.fullmatch(value):
-        reasons.append(f"{where}: {_shown(value)} is not a name of Kubernetes")
-
-
-def _address(value: Any, where: str, reasons: list[str]) -> str:
-    try:
-        if type(value) is str and ipaddress.IPv4Address(value).packed[0] in _USUAL:
-            return value
-        reasons.append(f"{where}: {_shown(value)} is not the IPv4 address of a machine")
-    except ValueError:
-        reasons.append(f"{where}: {_shown(value)} is not an IPv4 address")
-    return str(value)
-
-
-_USUAL = frozenset(range(1, 224)) - {127}
-"""First octets of unicast addresses; the kernel does not forward to loopback (KEP-6032 has the reasons)."""
-
-
-def _whole(value: int, least: int, most: int, where: str, reasons: list[str]) -> None:
-    if not least <= value <= most:
-        reasons.append(f"{where}: {value} is not within {least} to {most}")
-
-
-def _fields(value: Any, known: Mapping[str, type], where: str, reasons: list[str]) -> Mapping[str, Any] | None:
-    """The mapping, if it has exactly the known fields, each of its type (``true`` is no whole number)."""
-    if type(value) is not dict:
-        reasons.append(f"{where}: {_shown(value)} is not a mapping")
-        return None
-    if value.keys() == known.keys() and all(type(value[field]) is kind for field, kind in known.items()):
-        return value
-    reasons.extend(f"{where}: field {field} is missing" for field in known if field not in value)
-    reasons.extend(f"{where}: field {_shown(field)} is not known" for field in value if field not in known)
-    reasons.extend(f"{where}.{field}: {_shown(value[field])} is not {_WORDS[kind]}"
-                   for field, kind in known.items() if field in value and type(value[field]) is not kind)  # fmt: skip
-    return None
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
+def _nothing_twice(services: tuple[Service, ...], addresses: tuple[str, ...], reasons: list[str]) -> None:
+    """No two Services at one place: a nodePort, or an address of their own with a port."""
+    owners: dict[tuple[str, str, int], list[str]] = {}
+    for service in services:
+        for port in service.ports:
+            if port.node_port:
+                owners.setdefault(("nodePort", port.protocol, port.node_port), []).append(service.key)
+            for address in (*service.cluster_addresses, *service.external_addresses):
+                owners.setdefault((address, port.protocol, port.port), []).append(service.key)
+    for (place, protocol, number), keys in owners.items():
+        if len(keys) > 1:
+            said = f"services: {protocol.upper()} {place} {number} is wanted {len(keys)} times, by {', '.join(keys)}"
+            reasons.append(said)
+        elif place in addresses and ("nodePort", protocol, number) in owners:
+            reasons.append(f"services: {protocol.upper()} {place} {number} of {keys[0]} is also a nodePort here")

@@ -1,0 +1,65 @@
+"""How a node finds out that a pod is ready: the ``checks`` of a state, read strictly. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nodeportd import fields
+
+_CHECK = {"pod": str, "address": str, "kind": str, "port": int, "path": str, "host": str, "headers": list,
+          "scheme": str, "initial_delay_seconds": int, "period_seconds": int, "timeout_seconds": int,
+          "success_threshold": int, "failure_threshold": int}  # fmt: skip
+_HEADER = {"name": str, "value": str}
+_LONGEST = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One pod's readinessProbe, fields as in core/v1; ``kind`` is ``http`` or ``tcp``, ``pod`` ``namespace/name``."""
+
+    pod: str
+    address: str
+    kind: str
+    port: int
+    path: str = "/"
+    host: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    scheme: str = "HTTP"
+    initial_delay_seconds: int = 0
+    period_seconds: int = 10
+    timeout_seconds: int = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
+def read(values: list[Any], reasons: list[str]) -> Iterator[Check]:
+    """The checks, one a pod; what is wrong with them is added to ``reasons``."""
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        where = f"checks[{index}]"
+        given = fields.fields(value, _CHECK, where, reasons)
+        if given is None:
+            continue
+        if given["pod"] in seen:
+            reasons.append(f"{where}.pod: {fields.shown(given['pod'])} is there twice")
+        seen.add(given["pod"])
+        fields.pod(given["pod"], f"{where}.pod", reasons)
+        fields.address(given["address"], f"{where}.address", reasons)
+        fields.word(given["kind"], ("http", "tcp"), f"{where}.kind", reasons)
+        fields.word(given["scheme"], ("HTTP", "HTTPS"), f"{where}.scheme", reasons)
+        fields.whole(given["port"], 1, 65535, f"{where}.port", reasons)
+        for field in ("initial_delay_seconds", "period_seconds", "timeout_seconds", "success_threshold",
+                      "failure_threshold"):  # fmt: skip
+            fields.whole(given[field], 0 if field == "initial_delay_seconds" else 1, _LONGEST,
+                         f"{where}.{field}", reasons)  # fmt: skip
+        headers = tuple(_headers(given["headers"], where, reasons))
+        yield Check(**{**given, "headers": headers})
+
+
+def _headers(values: list[Any], where: str, reasons: list[str]) -> Iterator[tuple[str, str]]:
+    for index, value in enumerate(values):
+        given = fields.fields(value, _HEADER, f"{where}.headers[{index}]", reasons)
+        if given is not None:
+            yield given["name"], given["value"]

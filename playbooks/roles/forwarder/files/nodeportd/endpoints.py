@@ -1,0 +1,79 @@
+"""State (what is wanted) × readiness (what answers) → where each Service port leads now. Pure.
+
+The rules are KEP-1669's and those of kube-proxy's CategorizeEndpoints: ready endpoints; when there are none, those
+that end but still serve. A policy ``Local`` keeps to endpoints of this node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from nodeportd.state import Endpoint, Port, Service, State
+
+Target = tuple[str, int]
+"""The IPv4 address and port of an endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One Service port as this node serves it now.
+
+    ``everywhere`` are the endpoints of the whole cluster, ``here`` those on this node (empty unless a policy is
+    ``Local``); ``node_port`` is 0 when there is none.
+    """
+
+    service: Service
+    protocol: str
+    port: int
+    node_port: int
+    everywhere: tuple[Target, ...]
+    here: tuple[Target, ...] = ()
+
+    @property
+    def external(self) -> tuple[Target, ...]:
+        """Where nodePort and external addresses lead clients from outside."""
+        return self.here if self.service.external_local else self.everywhere
+
+    @property
+    def internal(self) -> tuple[Target, ...]:
+        """Where the Service's own addresses lead."""
+        return self.here if self.service.internal_local else self.everywhere
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """What a backend brings into force; ``forwards`` in the order of Services and their ports."""
+
+    node: str
+    addresses: tuple[str, ...]
+    cluster_ranges: tuple[str, ...]
+    forwards: tuple[Forward, ...]
+
+
+NOTHING = Effective("", (), (), ())
+
+
+def effective(state: State, unready: Collection[str] = ()) -> Effective:
+    """What shall be in force while the pods in ``unready`` (``namespace/name``) are not ready."""
+    forwards = tuple(forward for service in state.services for forward in forwards_of(service, state.node, unready))
+    return Effective(state.node, state.addresses, state.cluster_ranges, forwards)
+
+
+def forwards_of(service: Service, node: str, unready: Collection[str]) -> Iterable[Forward]:
+    """What one Service comes to, a value for each of its ports."""
+    local = service.external_local or service.internal_local
+    for port in service.ports:
+        everywhere = _serving(port, unready)
+        here = tuple(each for each in port.endpoints if each.node == node) if local else ()
+        own = _serving(Port(port.name, port.protocol, port.port, port.node_port, here), unready) if here else ()
+        yield Forward(service, port.protocol, port.port, port.node_port, everywhere, own)
+
+
+def _serving(port: Port, unready: Collection[str]) -> tuple[Target, ...]:
+    able = [endpoint for endpoint in port.endpoints if endpoint.always or endpoint.pod not in unready]
+    return _targets(each for each in able if not each.terminating) or _targets(able)
+
+
+def _targets(endpoints: Iterable[Endpoint]) -> tuple[Target, ...]:
+    return tuple((endpoint.address, endpoint.port) for endpoint in endpoints)
