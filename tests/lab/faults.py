@@ -5,16 +5,18 @@ Every fault proves that it is there (``proof``, a command that ends with 0) befo
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from harness.converge import hostvars
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan, PlannedPod
 from harness.session import remote
@@ -71,20 +73,19 @@ def _settle(plan: Plan) -> str:
     return f"{SETTLE} {plan.generation}"
 
 
-def _program() -> tuple[ModuleType, ModuleType]:
-    """nodeportd's own modules, to write transactions in its layout."""
-    if str(NODEPORTD) not in sys.path:
-        sys.path.insert(0, str(NODEPORTD))
-    return importlib.import_module("state"), importlib.import_module("ruleset")
-
-
 def _altered(plan: Plan, node: str, alter: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> str:
     """The transaction that gives the web Service other endpoints on one node, behind nodeportd's back."""
-    state, ruleset = _program()
-    address = plan.node(node).address
-    endpoints = tuple((e.address, e.port) for e in plan.services[0].ports[0].endpoints)
-    before = state.State(1, (address,), (state.Port("default/web-service", "tcp", 30008, endpoints),))
-    after = state.State(1, (address,), (state.Port("default/web-service", "tcp", 30008, alter(endpoints)),))
+    if str(NODEPORTD.parent) not in sys.path:  # nodeportd's own modules write it, in its layout
+        sys.path.insert(0, str(NODEPORTD.parent))
+    ruleset, ends = importlib.import_module("nodeportd.ruleset"), importlib.import_module("nodeportd.endpoints")
+    state = importlib.import_module("nodeportd.state")
+    document = hostvars.render(plan)["nodeport_nodes"]
+    assert isinstance(document, dict)
+    before = ends.effective(state.parse(json.dumps(document[node]["forwarder"]).encode()))
+    key = plan.services[0].key
+    port = before.services[key][0]
+    other = dataclasses.replace(port, everywhere=alter(port.everywhere))
+    after = dataclasses.replace(before, services={**before.services, key: (other, *before.services[key][1:])})
     return f"nft -f - <<'END'\n{ruleset.transaction(before, after)}END"
 
 
@@ -126,7 +127,7 @@ def _up(plan: Plan) -> str:
 
 FAULTS = (
     Fault("rule missing on one node", lambda plan: Injection(
-        "n2", "nft delete element ip nodeport services '{ tcp . 30008 }'",
+        "n2", f"nft delete element ip nodeport services '{{ {plan.node('n2').address} . tcp . 30008 }}'",
         "! nft list map ip nodeport services | grep -q 30008", _settle(plan)), "rule-missing", names_node="n2"),
     Fault("whole ruleset flushed", lambda plan: Injection(
         "n2", "nft flush ruleset", '[ -z "$(nft list ruleset)" ]', _settle(plan)), "ruleset-flushed", names_node="n2"),
@@ -149,7 +150,7 @@ FAULTS = (
         "n2", "sysctl -qw net.ipv4.ip_forward=0", '[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]',
         "sysctl -qw net.ipv4.ip_forward=1"), "ip-forward", names_node="n2"),
     Fault("masquerade missing", lambda plan: Injection(
-        "n2", "nft flush chain ip nodeport postrouting", "! nft list table ip nodeport | grep -q masquerade",
+        "n2", "nft flush chain ip nodeport postrouting", "! nft list table ip nodeport | grep -q @sources",
         _settle(plan)), "masquerade-missing", names_node="n2"),
     Fault("endpoint blackholed on the ingress node", lambda plan: Injection(
         "n1", f"ip route add blackhole {victim(plan).address}/32", "ip route show type blackhole | grep -q 10.",

@@ -264,9 +264,12 @@ class Rig:
 
     # traffic
 
-    def ask(self, number: int, *, address: str = NODE, source: str = "") -> tuple[str, str]:
+    def ask(
+        self, number: int, *, address: str = NODE, source: str = "", bind: str = "", within: float = 5
+    ) -> tuple[str, str]:
         """One fresh TCP connection from the client (or ``source``): the pod that answered, the client it saw."""
-        with inside(source or self.client), socket.create_connection((address, number), timeout=5) as connection:
+        own = (bind, 0) if bind else None
+        with inside(source or self.client), socket.create_connection((address, number), within, own) as connection:
             return _exchange(connection)
 
     def ask_udp(self, number: int) -> tuple[str, str]:

@@ -167,10 +167,10 @@ def test_without_a_state_file_it_serves_nothing_and_says_so(rig: Rig) -> None:
 # Its table, altered by others
 
 ALTERATIONS = {
-    "an element deleted": "delete element ip nodeport endpoints-3 { tcp . 30008 . 1 }",
-    "an element altered": "delete element ip nodeport endpoints-3 { tcp . 30008 . 1 }; "
-    "add element ip nodeport endpoints-3 { tcp . 30008 . 1 : 10.244.0.9 . 80 }",
-    "an element in another set alike": "delete element ip nodeport forwarded-udp { 30008 }",
+    "an element deleted": "delete element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 }",
+    "an element altered": "delete element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 }; "
+    "add element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 : 10.244.0.9 . 80 }",
+    "an element in another set alike": "delete element ip nodeport sources { 10.99.0.1 . udp . 30008 }",
     "a rule deleted that another chain has too": "flush chain ip nodeport output",
     "a rule added": "insert rule ip nodeport prerouting tcp dport 30008 drop",
     "a chain added": "add chain ip nodeport strange",
@@ -201,8 +201,8 @@ def test_drift_names_what_is_missing_and_what_is_foreign(rig: Rig) -> None:
     rig.nft(ALTERATIONS["a rule added"])
     assert rig.nodeportd("drift", str(rig.file)).out.splitlines() == [
         "+ chain prerouting: tcp dport 30008 drop",
-        f"- map endpoints-2: tcp . 30008 . 1 : {PODS[1]} . 80",
-        "+ map endpoints-2: tcp . 30008 . 1 : 10.244.0.9 . 80",
+        f"- map endpoints-2: 10.99.0.1 . tcp . 30008 . 1 : {PODS[1]} . 80",
+        "+ map endpoints-2: 10.99.0.1 . tcp . 30008 . 1 : 10.244.0.9 . 80",
     ]
 
 
@@ -210,7 +210,7 @@ def test_drift_sees_a_state_that_is_not_in_force(rig: Rig) -> None:
     rig.converge(state(1, port(30008, PODS[0])))
     rig.stop()
     rig.give(state(2, port(30008, PODS[0]), port(30009)))
-    assert rig.nodeportd("drift", str(rig.file)).out == "- set refused: tcp . 30009\n"
+    assert rig.nodeportd("drift", str(rig.file)).out == "- set refused: 10.99.0.1 . tcp . 30009\n"
 
 
 def test_a_change_that_does_not_fit_the_altered_table_replaces_it(rig: Rig) -> None:

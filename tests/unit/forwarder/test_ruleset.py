@@ -7,11 +7,10 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from nodeportd.endpoints import Effective, Forward
-from nodeportd.ruleset import full, steps, transaction
+from nodeportd.endpoints import NOTHING, Effective, Forward
+from nodeportd.ruleset import full, steps, transaction, uses
 from nodeportd.state import Service
 
-WEB = Service("default/web", ())
 _NODE_PORTS = range(30000, 30006)
 _ENDPOINTS = [(f"10.244.0.{host}", 80) for host in range(2, 8)]
 
@@ -25,7 +24,7 @@ class Table:
         if before:
             self.elements = {name: dict(held) for name, held in before.elements.items()}
             self.chains = set(before.chains)
-        self.rules = sorted(re.findall(r"^    (?:dnat|ip daddr|ct) .*", text, re.MULTILINE))
+        self.rules = sorted(re.findall(r"^    (?!type|typeof|flags|size|elements)\w.*", text, re.MULTILINE))
         for kind, name in re.findall(r"^  (set|map|chain) (\S+) \{", text, re.MULTILINE):
             if kind == "chain":
                 self.chains.add(name)
@@ -40,33 +39,70 @@ class Table:
             self.chains.remove(name) if kind == "chain" else self.elements.pop(name)
 
     def leads(self, later: Table, earlier: Table) -> None:
-        """Whatever a packet finds here in ``services``, the way on is there in both neighbouring moments."""
-        for key, verdict in self.elements["services"].items():
-            protocol, _, number = key.partition(" . ")
-            size = int(verdict.removeprefix("goto pick-"))
+        """Whatever place a packet finds here, the way on is there in both neighbouring moments."""
+        for place, verdict in [*self.elements["services"].items(), *self.elements["outside"].items()]:
+            if verdict == "drop":
+                continue
+            kind, _, size = verdict.removeprefix("goto ").partition("-")
+            ends = "local" if kind in ("near", "stay") else "endpoints"
             for moment in (earlier, self, later):
-                assert f"pick-{size}" in moment.chains
-                assert number in moment.elements[f"forwarded-{protocol}"]
-                assert all(f"{key} . {index}" in moment.elements[f"endpoints-{size}"] for index in range(size))
+                assert f"{kind}-{size}" in moment.chains
+                assert place in moment.elements["sources"]
+                assert (kind in ("stick", "stay")) <= (place in moment.elements["remembered"])
+                assert all(f"{place} . {index}" in moment.elements[f"{ends}-{size}"] for index in range(int(size)))
 
 
-def ports(choice: dict[tuple[str, int], list[int]]) -> tuple[Forward, ...]:
+def service(number: int, affinity: int, policies: int, address: str) -> Service:
+    return Service(
+        f"default/web-{number}",
+        (),
+        cluster_addresses=(f"10.96.0.{number}",),
+        external_addresses=(address,) if address else (),
+        affinity_seconds=affinity,
+        external_local=bool(policies & 1),
+        internal_local=bool(policies & 2),
+        allowed_sources=("10.0.0.0/8",) if policies & 4 else (),
+    )
+
+
+def forwards(of: Service, choice: dict[tuple[str, int], list[int]]) -> tuple[Forward, ...]:
+    """Ports with endpoints, the even ones of which are on this node."""
     return tuple(
-        Forward(WEB, protocol, 80, number, tuple(_ENDPOINTS[index] for index in picked))
+        Forward(
+            of,
+            protocol,
+            number - 30000 + 80,
+            number,
+            tuple(_ENDPOINTS[index] for index in picked),
+            tuple(_ENDPOINTS[index] for index in picked if index % 2 == 0),
+        )
         for (protocol, number), picked in choice.items()
     )
 
 
+def services(*given: tuple[tuple[int, int, str], dict[tuple[str, int], list[int]]]) -> dict[str, tuple[Forward, ...]]:
+    """Services with a range of nodePorts each."""
+    found = {}
+    for number, (fields, choice) in enumerate(given):
+        one = service(number, fields[0], fields[1], fields[2] and f"203.0.113.{number}")
+        shifted = {(protocol, port + 10 * number): picked for (protocol, port), picked in choice.items()}
+        if shifted:
+            found[one.key] = forwards(one, shifted)
+    return found
+
+
+_FIELDS = st.tuples(st.sampled_from([0, 0, 10, 60]), st.integers(0, 7), st.sampled_from(["", "yes"]))
+_CHOICE = st.dictionaries(
+    st.tuples(st.sampled_from(["tcp", "udp"]), st.sampled_from(_NODE_PORTS)),
+    st.lists(st.integers(0, len(_ENDPOINTS) - 1), unique=True, max_size=4),
+    max_size=4,
+)
 STATES = st.builds(
     Effective,
     st.just("n1"),
     st.sampled_from([("192.168.56.11",), ("192.168.56.12",), ("192.168.56.11", "192.168.56.12")]),
-    st.just(("10.244.0.0/16",)),
-    st.dictionaries(
-        st.tuples(st.sampled_from(["tcp", "udp"]), st.sampled_from(_NODE_PORTS)),
-        st.lists(st.integers(0, len(_ENDPOINTS) - 1), unique=True, max_size=4),
-        max_size=6,
-    ).map(ports),
+    st.sampled_from([("10.244.0.0/16",), ("10.244.0.0/16", "10.245.0.0/16")]),
+    st.builds(services, st.tuples(_FIELDS, _CHOICE), st.tuples(_FIELDS, _CHOICE)),
 )
 
 
@@ -93,12 +129,27 @@ def test_a_packet_between_two_lookups_finds_its_way_in_every_step(old: Effective
 
 @given(STATES)
 def test_rules_do_not_grow_with_services(state: Effective) -> None:
-    sizes = {len(port.everywhere) for port in state.forwards if port.everywhere}
-    assert len(Table(full(state)).rules) == 8 + len(sizes)
+    assert len(Table(full(state)).rules) == len(RULES_ALWAYS) + sum(
+        _RULES_OF[name.split("-")[0]] for name in uses(state)
+    )
+
+
+_RULES_OF = {"pick": 1, "near": 1, "stick": 2, "stay": 2, "remember": 2}
+RULES_ALWAYS = Table(full(NOTHING)).rules
 
 
 @given(STATES, STATES)
 def test_a_change_names_only_what_differs(old: Effective, new: Effective) -> None:
-    same = {(port.protocol, port.node_port) for port in set(old.forwards) & set(new.forwards)}
-    text = transaction(old, new)
-    assert not [key for key in same if re.search(rf"\b{key[0]} \. {key[1]}\b", text)]
+    if old.addresses == new.addresses:
+        same = set(old.forwards) & set(new.forwards)
+        text = transaction(old, new)
+        for one in same:
+            address = one.service.cluster_addresses[0]
+            assert not re.search(rf"\b{re.escape(address)} \. {one.protocol} \. {one.port}\b", text)
+
+
+@given(STATES, STATES)
+def test_the_use_of_chains_is_kept_up(old: Effective, new: Effective) -> None:
+    used = uses(old)
+    steps(old, new, used)
+    assert +used == uses(new)

@@ -6,10 +6,14 @@ that end but still serve. A policy ``Local`` keeps to endpoints of this node.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import operator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nodeportd.state import Endpoint, Port, Service, State
+
+FEW = 100
+"""So many forwards are compared with each other; more by their hashes."""
 
 Target = tuple[str, int]
 """The IPv4 address and port of an endpoint."""
@@ -43,21 +47,40 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What a backend brings into force; ``forwards`` in the order of Services and their ports."""
+    """What a backend brings into force: the forwards of each Service, by its key.
+
+    Who makes one from another keeps the tuples of Services that stay as they are, so that :func:`changed` is quick.
+    """
 
     node: str
     addresses: tuple[str, ...]
     cluster_ranges: tuple[str, ...]
-    forwards: tuple[Forward, ...]
+    services: Mapping[str, tuple[Forward, ...]]
+
+    @property
+    def forwards(self) -> Iterator[Forward]:
+        """All of them, in the order of Services and their ports."""
+        return (forward for forwards in self.services.values() for forward in forwards)
 
 
-NOTHING = Effective("", (), (), ())
+NOTHING = Effective("", (), (), {})
 
 
 def effective(state: State, unready: Collection[str] = ()) -> Effective:
     """What shall be in force while the pods in ``unready`` (``namespace/name``) are not ready."""
-    forwards = tuple(forward for service in state.services for forward in forwards_of(service, state.node, unready))
-    return Effective(state.node, state.addresses, state.cluster_ranges, forwards)
+    services = {service.key: tuple(forwards_of(service, state.node, unready)) for service in state.services}
+    return Effective(state.node, state.addresses, state.cluster_ranges, services)
+
+
+def changed(old: Effective, new: Effective) -> tuple[list[Forward], list[Forward]]:
+    """The forwards that go and those that come."""
+    was, now = old.services, new.services
+    if len(was) == len(now) and all(map(operator.is_, was.values(), now.values())):
+        return [], []
+    gone = [each for key, forwards in was.items() if now.get(key) is not forwards for each in forwards]
+    come = [each for key, forwards in now.items() if was.get(key) is not forwards for each in forwards]
+    stays = [each for each in gone if each in come] if len(gone) + len(come) < FEW else set(gone) & set(come)
+    return [each for each in gone if each not in stays], [each for each in come if each not in stays]
 
 
 def forwards_of(service: Service, node: str, unready: Collection[str]) -> Iterable[Forward]:

@@ -37,6 +37,20 @@ class Kernel:
         if code != 0:
             raise KernelError(_reason(error))
 
+    def elements(self, name: str) -> str:
+        """A map or set of our table as nftables lists it, with the time that elements have left; empty when none.
+
+        Raises :class:`KernelError`.
+        """
+        self._nft.set_stateless_output(False)
+        try:
+            code, shown, error = self._nft.cmd(f"list map {TABLE} {name}")
+        finally:
+            self._nft.set_stateless_output(True)
+        if code != 0 and _NO_TABLE not in error:
+            raise KernelError(_reason(error))
+        return str(shown) if code == 0 else ""
+
     def table(self) -> str | None:
         """Our table as nftables lists it; ``None`` when there is none.
 

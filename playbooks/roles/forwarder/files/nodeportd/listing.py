@@ -20,8 +20,11 @@ def parse(text: str) -> Listing:
 
 
 def _lines(body: str) -> tuple[str, ...]:
-    elements = sorted(part.strip() for held in _ELEMENTS.findall(body) for part in held.split(","))
+    """Lines and elements of a block; elements that packets add and time removes are nobody's wish, so left out."""
     lines = [line.strip() for line in _ELEMENTS.sub("", body).splitlines()]
+    dynamic = any(line.startswith("flags ") and "dynamic" in line for line in lines)
+    held = "" if dynamic else ",".join(_ELEMENTS.findall(body))
+    elements = sorted(part.strip() for part in held.split(","))
     return tuple(part for part in (*lines, *elements) if part)
 
 

@@ -1,42 +1,49 @@
 """What is wanted as nftables text: the whole table, and the transactions from one to the next. Pure.
 
 The layout has a constant number of rules; everything else is map elements, because anonymous sets and rules are
-what makes loading slow (one Service more or less is a few elements, whatever the number of Services):
+what makes loading slow (one Service more or less is a few elements, whatever the number of Services). A *place* is
+``address . protocol . port``, as a client means it: a nodePort on this node, or a Service's own or external address.
 
-    services       protocol . nodePort              → the chain that picks among so many endpoints
-    endpoints-<k>  protocol . nodePort . 0…k-1      → address . port
-    pick-<k>       dnat by ``numgen random mod k``, once for each new connection
-    forwarded-…    nodePorts whose connections are masqueraded
-    refused        nodePorts without endpoints
+    services       place               → the chain that picks among so many endpoints, or ``drop``
+    outside        place               → the same for clients from outside, where a policy is Local
+    endpoints-<k>  place . 0…k-1       → address . port; local-<k> those of this node
+    pick-<k>       dnat by ``numgen random mod k``, once for each new connection; near-<k> by local-<k>
+    stick-<k>      dnat to where the client was before, else pick-<k>; stay-<k> the same with near-<k>
+    clients        client . place      → address . port; forgotten when no new connection comes for a while
+    remembered     place               → the chain that writes or renews ``clients``
+    sources        place               → whether the client's address is hidden from the pod
+    refused        places without endpoints
+    restricted     places with an allow list; allowed  place . network
 
-No packet mark is used: marks belong to whoever owns the machine. Masquerading asks conntrack for the address and
-port that the client meant, so only connections that this table translated are touched. It is plain ``masquerade``:
-``fully-random`` reuses source ports that the pod still holds in TIME_WAIT.
+No packet mark is used: marks belong to whoever owns the machine. Masquerading asks conntrack for the place that the
+client meant, so only connections that this table translated are touched. It is plain ``masquerade``: ``fully-random``
+reuses source ports that the pod still holds in TIME_WAIT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
-from nodeportd.endpoints import Effective, Forward
+from nodeportd import chains
+from nodeportd.endpoints import Effective, Forward, Target, changed
 
-TABLE = "ip nodeport"
+TABLE = chains.TABLE
 
 Elements = dict[str, dict[str, str]]
 """The elements of every set and map, by name; an element of a set has an empty value."""
 
-
-_LOOKED_UP_LATER = ("endpoints-", "forwarded-")
-"""The maps and sets that a packet comes to by way of ``services``."""
+_LOOKED_UP_LATER = ("endpoints-", "local-", "sources", "remembered")
+"""The maps that a packet comes to by way of ``services`` or ``outside``."""
 
 
 def full(wanted: Effective) -> str:
     """Text that replaces the table, whole, in one transaction; conntrack keeps established connections going."""
-    lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{", *_SETS]
-    for size in sorted(_sizes(wanted)):
-        lines += _pick(size)
-    lines += [*_CHAINS, "}"]
-    for name, values in _elements(wanted.addresses, wanted.forwards).items():
+    lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{", *chains.SETS]
+    for name in sorted(uses(wanted), key=chains.order):
+        lines += chains.chain(name)
+    lines += [*chains.CHAINS, "}"]
+    for name, values in _elements(wanted, wanted.forwards).items():
         lines += _statement("add", name, values)
     return _text(lines)
 
@@ -46,19 +53,32 @@ def nothing() -> str:
     return f"add table {TABLE}\ndelete table {TABLE}\n"
 
 
-def steps(old: Effective, new: Effective) -> tuple[str, ...]:
+def uses(wanted: Effective) -> Counter[str]:
+    """How many forwards need each chain that is not always there."""
+    return _uses(wanted.forwards)
+
+
+def steps(old: Effective, new: Effective, used: Counter[str] | None = None) -> tuple[str, ...]:
     """What leads from one state to another, naming only what differs: at most three transactions, in this order.
 
     The first makes what nothing leads to yet, the second switches over, the third removes what nothing leads to
     any more. While a transaction is committed, a packet may see one lookup before it and the next after it; so
     no connection is lost only if every way that it can take leads somewhere. In one transaction, one new
     connection was refused in about a thousand changes of the number of endpoints under load.
+
+    ``used`` is what :func:`uses` says of ``old``, and is brought to what it says of ``new``.
     """
-    gone, come = set(old.forwards) - set(new.forwards), set(new.forwards) - set(old.forwards)
-    before = _elements(old.addresses, (port for port in old.forwards if port in gone))
-    after = _elements(new.addresses, (port for port in new.forwards if port in come))
-    had, has = _sizes(old), _sizes(new)
-    prepare = [line for size in sorted(has - had) for line in (f"table {TABLE} {{", *_pick(size), "}")]
+    used = uses(old) if used is None else used
+    gone, come = changed(old, new)
+    if old.addresses != new.addresses:
+        gone, come = list(old.forwards), list(new.forwards)
+    before, after = _elements(old, gone), _elements(new, come)
+    had = {name for name in used if used[name] > 0}
+    used.subtract(_uses(gone))
+    used.update(_uses(come))
+    has = {name for name in had | _uses(come).keys() if used[name] > 0}
+    fresh, stale = sorted(has - had, key=chains.order), sorted(had - has, key=chains.order, reverse=True)
+    prepare = [line for name in fresh for line in (f"table {TABLE} {{", *chains.chain(name), "}")]
     switch: list[str] = []
     sweep: list[str] = []
     for name in sorted(before.keys() | after.keys()):
@@ -67,12 +87,11 @@ def steps(old: Effective, new: Effective) -> tuple[str, ...]:
         enter = {key: value for key, value in shall.items() if key not in was}
         altered = {key: value for key, value in shall.items() if key in was and was[key] != value}
         later = name.startswith(_LOOKED_UP_LATER)
-        (prepare if later else switch).extend(_statement("add", name, enter))
         (sweep if later else switch).extend(_statement("delete", name, leave))
+        (prepare if later else switch).extend(_statement("add", name, enter))
         switch += _statement("delete", name, dict.fromkeys(altered, ""))
         switch += _statement("add", name, altered)
-    for size in sorted(had - has):
-        sweep += [f"delete chain {TABLE} pick-{size}", f"delete map {TABLE} endpoints-{size}"]
+    sweep += [line for name in stale for line in chains.without(name)]
     return tuple(_text(lines) for lines in (prepare, switch, sweep) if lines)
 
 
@@ -81,26 +100,79 @@ def transaction(old: Effective, new: Effective) -> str:
     return "".join(steps(old, new))
 
 
-def _sizes(wanted: Effective) -> set[int]:
-    """The numbers of endpoints that occur; each has a chain and a map."""
-    return {len(port.everywhere) for port in wanted.forwards if port.node_port and port.everywhere}
+def _uses(forwards: Iterable[Forward]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for forward in forwards:
+        kinds = {("pick", len(forward.everywhere)), ("near", len(forward.here))}
+        if forward.service.affinity_seconds:
+            kinds |= {("stick", len(forward.everywhere)), ("stay", len(forward.here))}
+            found[f"remember-{forward.service.affinity_seconds}"] += 1
+        found.update(f"{kind}-{size}" for kind, size in kinds if size)
+    return found
 
 
-def _elements(addresses: Iterable[str], ports: Iterable[Forward]) -> Elements:
-    elements: Elements = {"node-addresses": dict.fromkeys(addresses, "")}
-    for port in ports:
-        if not port.node_port:
-            continue
-        key, size = f"{port.protocol} . {port.node_port}", len(port.everywhere)
-        if not size:
-            elements.setdefault("refused", {})[key] = ""
-            continue
-        elements.setdefault("services", {})[key] = f"goto pick-{size}"
-        elements.setdefault(f"forwarded-{port.protocol}", {})[str(port.node_port)] = ""
-        picks = elements.setdefault(f"endpoints-{size}", {})
-        for index, (address, target) in enumerate(port.everywhere):
-            picks[f"{key} . {index}"] = f"{address} . {target}"
-    return elements
+def _elements(wanted: Effective, forwards: Iterable[Forward]) -> Elements:
+    elements: Elements = {"pods": dict.fromkeys(wanted.cluster_ranges, "")}
+    for forward in forwards:
+        for place in _external_places(forward, wanted.addresses):
+            _external(elements, forward, place)
+        for address in forward.service.cluster_addresses:
+            _internal(elements, forward, f"{address} . {forward.protocol} . {forward.port}")
+        if forward.node_port and forward.service.allowed_sources:
+            for address in wanted.addresses:
+                place = f"{address} . {forward.protocol} . {forward.node_port}"
+                _put(elements, "restricted", place)
+                for network in forward.service.allowed_sources:
+                    _put(elements, "allowed", f"{place} . {network}")
+    return {name: values for name, values in elements.items() if values}
+
+
+def _external_places(forward: Forward, addresses: Iterable[str]) -> Iterator[str]:
+    if forward.node_port:
+        yield from (f"{address} . {forward.protocol} . {forward.node_port}" for address in addresses)
+    for address in forward.service.external_addresses:
+        yield f"{address} . {forward.protocol} . {forward.port}"
+
+
+def _external(elements: Elements, forward: Forward, place: str) -> None:
+    """A nodePort or an external address: from pods and the node itself always to all endpoints, as kube-proxy does."""
+    if not forward.everywhere:
+        _put(elements, "refused", place)
+        return
+    local = forward.service.external_local
+    _lead(elements, "services", place, forward, forward.everywhere, "everywhere")
+    _put(elements, "sources", place, "goto hide-own" if local else "goto hide")
+    if local:
+        _lead(elements, "outside", place, forward, forward.here, "here")
+
+
+def _internal(elements: Elements, forward: Forward, place: str) -> None:
+    """A Service's own address."""
+    if not forward.everywhere:
+        _put(elements, "refused", place)
+        return
+    local = forward.service.internal_local
+    _lead(elements, "services", place, forward, forward.internal, "here" if local else "everywhere")
+    _put(elements, "sources", place, "goto hide-outsiders")
+
+
+_WAYS = {("everywhere", False): "pick", ("everywhere", True): "stick", ("here", False): "near", ("here", True): "stay"}
+_MAPS = {"everywhere": "endpoints", "here": "local"}
+
+
+def _lead(elements: Elements, name: str, place: str, forward: Forward, targets: tuple[Target, ...], which: str) -> None:
+    """Have a place lead to these targets; without any, packets vanish, as a load balancer's checks expect."""
+    seconds = forward.service.affinity_seconds
+    size = len(targets)
+    _put(elements, name, place, f"goto {_WAYS[which, seconds > 0]}-{size}" if size else "drop")
+    for index, (address, port) in enumerate(targets):
+        _put(elements, f"{_MAPS[which]}-{size}", f"{place} . {index}", f"{address} . {port}")
+    if seconds and size:
+        _put(elements, "remembered", place, f"jump remember-{seconds}")
+
+
+def _put(elements: Elements, name: str, key: str, value: str = "") -> None:
+    elements.setdefault(name, {})[key] = value
 
 
 def _statement(verb: str, name: str, values: Mapping[str, str]) -> list[str]:
@@ -112,62 +184,3 @@ def _statement(verb: str, name: str, values: Mapping[str, str]) -> list[str]:
 
 def _text(lines: list[str]) -> str:
     return "\n".join(lines) + "\n"
-
-
-def _pick(size: int) -> list[str]:
-    key = f"meta l4proto . th dport . numgen random mod {size}"
-    return [
-        f"  map endpoints-{size} {{",
-        f"    typeof {key} : ip daddr . th dport",
-        "  }",
-        f"  chain pick-{size} {{",
-        f"    dnat ip to {key} map @endpoints-{size}",
-        "  }",
-    ]
-
-
-_SETS = """\
-  set node-addresses {
-    type ipv4_addr
-  }
-  set forwarded-tcp {
-    type inet_service
-  }
-  set forwarded-udp {
-    type inet_service
-  }
-  set refused {
-    type inet_proto . inet_service
-  }
-  map services {
-    type inet_proto . inet_service : verdict
-  }""".splitlines()
-
-# The chain input comes before the usual filters (priority 0), so that "refused" is said whatever they allow.
-# It looks at new connections alone: what a process of the node had open before goes on. The node's own attempts are
-# refused on their way out: refused on their way in they would have an entry in conntrack by then, without translation,
-# and one from the same source port would still be refused for 10 s after the Service got its first endpoint.
-_CHAINS = """\
-  chain prerouting {
-    type nat hook prerouting priority -100; policy accept;
-    ip daddr @node-addresses meta l4proto . th dport vmap @services
-  }
-  chain output {
-    type nat hook output priority -100; policy accept;
-    ip daddr @node-addresses meta l4proto . th dport vmap @services
-  }
-  chain postrouting {
-    type nat hook postrouting priority 100; policy accept;
-    ct status dnat ct original ip daddr @node-addresses meta l4proto tcp ct original proto-dst @forwarded-tcp masquerade
-    ct status dnat ct original ip daddr @node-addresses meta l4proto udp ct original proto-dst @forwarded-udp masquerade
-  }
-  chain input {
-    type filter hook input priority -110; policy accept;
-    ct state new ip daddr @node-addresses meta l4proto . tcp dport @refused reject with tcp reset
-    ct state new ip daddr @node-addresses meta l4proto . udp dport @refused reject with icmp port-unreachable
-  }
-  chain own {
-    type filter hook output priority -110; policy accept;
-    ct state new ip daddr @node-addresses meta l4proto . tcp dport @refused reject with tcp reset
-    ct state new ip daddr @node-addresses meta l4proto . udp dport @refused reject with icmp port-unreachable
-  }""".splitlines()
