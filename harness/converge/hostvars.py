@@ -6,7 +6,6 @@ Its shape is the border between Python and Ansible, ``docs/architecture.md``.
 from __future__ import annotations
 
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
-from harness.model.workload import ServiceType
 from harness.plan.addresses import CLUSTER_RANGE, gateway
 
 STATE_VERSION = 2
@@ -60,7 +59,7 @@ def _forwarder(node: PlannedNode, plan: Plan) -> dict[str, object]:
         "addresses": [node.address],
         "cluster_ranges": [str(CLUSTER_RANGE)],
         "checks": [],
-        "services": [_service(service) for service in plan.services if service.type is ServiceType.NODE_PORT],
+        "services": [_service(service) for service in plan.services],
     }
 
 

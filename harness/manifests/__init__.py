@@ -47,4 +47,5 @@ def parse(sources: Sequence[tuple[str, bytes]]) -> Workload:
         services=tuple(objects.services),
         namespaces=tuple(objects.namespaces),
         ignored=tuple(objects.ignored),
+        endpoint_slices=tuple(objects.endpoint_slices),
     )

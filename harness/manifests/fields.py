@@ -58,6 +58,12 @@ DownwardAPIProjection = items:[DownwardAPIVolumeFile]
 DownwardAPIVolumeFile = fieldRef:ObjectFieldSelector mode:int32 path! resourceFieldRef:ResourceFieldSelector user:int64
 DownwardAPIVolumeSource = defaultMode:int32 defaultUser:int64 items:[DownwardAPIVolumeFile]
 EmptyDirVolumeSource = medium mode:int32 sizeLimit:quantity
+Endpoint = addresses:[string]! conditions:EndpointConditions deprecatedTopology:{string} hints:EndpointHints hostname
+    nodeName targetRef:ObjectReference zone
+EndpointConditions = ready:bool serving:bool terminating:bool
+EndpointHints = forNodes:[ForNode] forZones:[ForZone]
+EndpointPort = appProtocol name port:int32 protocol
+EndpointSlice = addressType! apiVersion endpoints:[Endpoint] kind metadata:ObjectMeta ports:[EndpointPort]
 EnvFromSource = configMapRef:ConfigMapEnvSource prefix secretRef:SecretEnvSource
 EnvVar = name! value valueFrom:EnvVarSource
 EnvVarSource = configMapKeyRef:ConfigMapKeySelector fieldRef:ObjectFieldSelector fileKeyRef:FileKeySelector
@@ -75,6 +81,8 @@ FCVolumeSource = fsType lun:int32 readOnly:bool targetWWNs:[string] wwids:[strin
 FileKeySelector = key! optional:bool path! volumeName!
 FlexVolumeSource = driver! fsType options:{string} readOnly:bool secretRef:LocalObjectReference
 FlockerVolumeSource = datasetName datasetUUID
+ForNode = name!
+ForZone = name!
 GCEPersistentDiskVolumeSource = fsType partition:int32 pdName! readOnly:bool
 GRPCAction = mode port:int32! service
 GitRepoVolumeSource = directory repository! revision
@@ -116,6 +124,7 @@ ObjectFieldSelector = apiVersion fieldPath!
 ObjectMeta = annotations:{string} creationTimestamp deletionGracePeriodSeconds:int64 deletionTimestamp
     finalizers:[string] generateName generation:int64 labels:{string} managedFields:[ManagedFieldsEntry] name namespace
     ownerReferences:[OwnerReference] resourceVersion selfLink uid
+ObjectReference = apiVersion fieldPath kind name namespace resourceVersion uid
 OwnerReference = apiVersion! blockOwnerDeletion:bool controller:bool kind! name! uid!
 PersistentVolumeClaimSpec = accessModes:[string] dataSource:TypedLocalObjectReference
     dataSourceRef:TypedObjectReference resources:VolumeResourceRequirements selector:LabelSelector storageClassName

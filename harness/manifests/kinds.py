@@ -4,12 +4,13 @@ from __future__ import annotations
 
 KINDS = {
     "Pod": "v1", "Service": "v1", "Namespace": "v1", "List": "v1", "Deployment": "apps/v1", "ReplicaSet": "apps/v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
 }  # fmt: skip
 """The kinds that are acted on, each with its apiVersion."""
 
 _NO_PODS = ": no pods are made; write a Deployment for that"
 _NO_TRAFFIC = ""
-_ENDPOINTS = ": a Service without a selector has no endpoints"
+_ENDPOINTS = ": write EndpointSlice objects"
 _NO_POLICY = ": no traffic is held back"
 
 _IGNORED = {
@@ -18,7 +19,7 @@ _IGNORED = {
         "batch/v1": "CronJob Job",
         "v1": "PodTemplate ReplicationController",
     },
-    _ENDPOINTS: {"v1": "Endpoints", "discovery.k8s.io/v1": "EndpointSlice"},
+    _ENDPOINTS: {"v1": "Endpoints"},
     _NO_POLICY: {"networking.k8s.io/v1": "NetworkPolicy"},
     _NO_TRAFFIC: {
         "v1": "ConfigMap Event LimitRange Node PersistentVolume PersistentVolumeClaim ResourceQuota Secret"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.manifests import names, schema
+from harness.manifests.endpoint_slice import read_endpoint_slice
 from harness.manifests.faults import Faults, quoted
 from harness.manifests.hints import meant, nearest
 from harness.manifests.kinds import IGNORED, KINDS, versions
@@ -15,7 +16,7 @@ from harness.manifests.reader import Reader
 from harness.manifests.replica_set import read_replica_set
 from harness.manifests.rules import Claim, Identity
 from harness.manifests.service import read_service
-from harness.model.workload import Ignored, Pod, ReplicaSet, Service, Source
+from harness.model.workload import EndpointSlice, Ignored, Pod, ReplicaSet, Service, Source
 
 _LIST_FIELDS = ("apiVersion", "kind", "metadata", "items")
 
@@ -27,6 +28,7 @@ class Objects:
     pods: list[Pod] = field(default_factory=list)
     replica_sets: list[ReplicaSet] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
+    endpoint_slices: list[EndpointSlice] = field(default_factory=list)
     namespaces: list[str] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
     identities: list[Identity] = field(default_factory=list)
@@ -72,6 +74,8 @@ class Objects:
             self.namespaces.append(meta.name)
         elif kind == "Pod":
             self.pods.append(read_pod(top, meta))
+        elif kind == "EndpointSlice":
+            self.endpoint_slices.append(read_endpoint_slice(top, meta))
         elif kind == "Service":
             self._service(top, meta, identity)
         else:
@@ -79,6 +83,9 @@ class Objects:
 
     def _service(self, top: Reader, meta: Meta, identity: Identity) -> None:
         service = read_service(top, meta)
+        if isinstance(service, Ignored):
+            self.ignored.append(service)
+            return
         self.services.append(service)
         readers = top.mapping("spec").mappings("ports")
         for reader, port in zip(readers, service.ports, strict=True):

@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
-import ipaddress
-
-from harness.manifests import names
+from harness.manifests import names, service_addresses
 from harness.manifests.faults import quoted
 from harness.manifests.hints import one_of
 from harness.manifests.meta import Meta
 from harness.manifests.reader import Reader
-from harness.manifests.service_ports import read_ports
-from harness.model.workload import Service, ServiceType
+from harness.manifests.service_ports import NODE_PORTS, read_ports
+from harness.model.workload import Ignored, Service, ServiceType, TrafficPolicy
+
+ALLOWED_SOURCES = "nodeport.harness/allowed-sources"
+"""Annotation: IPv4 networks, separated by commas, that may use the nodePorts."""
+
+HEALTH_CHECK = "nodeport.harness/health-check-node-port"
+"""Annotation: where nodes tell whether they have an endpoint; ``healthCheckNodePort`` belongs to LoadBalancers."""
+
+AFFINITY_SECONDS = 10800
+"""The API's default of ``timeoutSeconds``: three hours."""
 
 _YET = "is not supported yet"
 _TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
-
-_CHOICES = {
-    "sessionAffinity": ("None", ("ClientIP",), f"{_YET}: every connection picks a pod anew"),
-    "internalTrafficPolicy": ("Cluster", ("Local",), f"{_YET}: every node forwards to every pod"),
-    "ipFamilyPolicy": ("SingleStack", ("PreferDualStack", "RequireDualStack"), f"{_YET}: addresses are IPv4"),
-}
-"""Field to the value that is carried out, those that Kubernetes has besides, and why they are refused."""
-
+_POLICIES = ("Cluster", "Local")
 _LOAD_BALANCERS = ("allocateLoadBalancerNodePorts", "healthCheckNodePort", "loadBalancerClass", "loadBalancerIP",
                    "loadBalancerSourceRanges")  # fmt: skip
+_NO_LOAD_BALANCER = {"healthCheckNodePort": f"write the annotation {HEALTH_CHECK}",
+                     "loadBalancerSourceRanges": f"write the annotation {ALLOWED_SOURCES}"}  # fmt: skip
 
 
-def read_service(top: Reader, meta: Meta) -> Service:
-    """A Service."""
+def read_service(top: Reader, meta: Meta) -> Service | Ignored:
+    """A Service; one of type ExternalName is nothing that nodes forward."""
     top.require("spec")
     spec = top.mapping("spec")
     kind = _type(spec)
-    _choices(spec, kind)
     _not_yet(spec, kind)
-    _addresses(spec)
-    selector = spec.string_map("selector", names.label_pair)
-    ports = read_ports(spec, kind)
-    served = ServiceType.CLUSTER_IP if kind == "ClusterIP" else ServiceType.NODE_PORT
-    return Service(meta.namespace, meta.name, served, selector, ports, meta.source)
+    if kind == "ExternalName":
+        spec.require("externalName", "the name that DNS answers with, such as db.example.org")
+        spec.text("externalName", names.subdomain)
+        why = "ExternalName is an answer of DNS; there is nothing to forward"
+        return Ignored("Service", meta.namespace, meta.name, why, meta.source)
+    address = service_addresses.cluster_ip(spec, kind)
+    external = service_addresses.external_ips(spec)
+    policy = _external_policy(spec, kind, bool(external))
+    annotations = top.mapping("metadata").mapping("annotations")
+    return Service(
+        namespace=meta.namespace,
+        name=meta.name,
+        type=ServiceType.CLUSTER_IP if kind == "ClusterIP" else ServiceType.NODE_PORT,
+        selector=spec.string_map("selector", names.label_pair),
+        ports=read_ports(spec, kind),
+        source=meta.source,
+        cluster_ip=address,
+        external_ips=external,
+        affinity_seconds=_affinity(spec, address),
+        external_traffic_policy=policy,
+        internal_traffic_policy=TrafficPolicy(spec.choice("internalTrafficPolicy", _POLICIES, "Cluster")),
+        publish_not_ready_addresses=spec.true("publishNotReadyAddresses"),
+        allowed_sources=service_addresses.networks(annotations, ALLOWED_SOURCES, kind),
+        health_check_node_port=_health_check(annotations, kind, policy),
+    )
 
 
 def _type(spec: Reader) -> str:
@@ -46,45 +67,63 @@ def _type(spec: Reader) -> str:
     if kind and kind not in _TYPES:
         spec.fault("type", f"there is no {quoted(kind)}", one_of(kind, _TYPES))
         return ""
-    if kind in ("LoadBalancer", "ExternalName"):
+    if kind == "LoadBalancer":
         spec.fault("type", f"{kind} {_YET}", "use NodePort")
     return kind
 
 
-def _choices(spec: Reader, kind: str) -> None:
-    for name, (carried_out, others, why) in _CHOICES.items():
-        _choice(spec, name, carried_out, others, why)
-    policy = "externalTrafficPolicy"
-    if kind == "ClusterIP" and spec.text(policy):
-        spec.fault(
-            policy, "may only be used when type is NodePort or LoadBalancer", "remove it, or write type: NodePort"
-        )
+def _affinity(spec: Reader, address: str) -> int:
+    """``sessionAffinity`` and its timeout, 0 for None."""
+    kind = spec.choice("sessionAffinity", ("None", "ClientIP"), "None")
+    if kind == "None":
+        if spec.has("sessionAffinityConfig") and spec.text("sessionAffinity") in ("", "None"):
+            spec.fault("sessionAffinityConfig", "may only be used when sessionAffinity is ClientIP", "remove it")
+        return 0
+    if address == "None":
+        return 0  # headless: nothing is forwarded that could stick
+    config = spec.mapping("sessionAffinityConfig").mapping("clientIP")
+    return config.integer("timeoutSeconds", 1, 86400) or AFFINITY_SECONDS
+
+
+def _external_policy(spec: Reader, kind: str, external: bool) -> TrafficPolicy:
+    name = "externalTrafficPolicy"
+    if kind == "ClusterIP" and spec.text(name) and not external:
+        what = "may only be used when type is NodePort or LoadBalancer, or with externalIPs"
+        spec.fault(name, what, "remove it, or write type: NodePort")
+        return TrafficPolicy.CLUSTER
+    return TrafficPolicy(spec.choice(name, _POLICIES, "Cluster"))
+
+
+def _health_check(annotations: Reader, kind: str, policy: TrafficPolicy) -> int:
+    text = annotations.text(HEALTH_CHECK)
+    if not text:
+        return 0
+    if kind == "ClusterIP" or policy is not TrafficPolicy.LOCAL:
+        what = "may only be used when type is NodePort and externalTrafficPolicy is Local"
+        annotations.fault(HEALTH_CHECK, what, "remove it")
+    elif not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) not in NODE_PORTS:
+        what = f"{quoted(text)} is no number of {NODE_PORTS[0]}-{NODE_PORTS[-1]}"
+        annotations.fault(HEALTH_CHECK, what, "choose one of these that no nodePort has")
     else:
-        _choice(spec, policy, "Cluster", ("Local",), f"{_YET}: every node forwards to every pod")
-
-
-def _choice(spec: Reader, name: str, carried_out: str, others: tuple[str, ...], why: str) -> None:
-    value = spec.text(name)
-    if value in others:
-        spec.fault(name, f"{value} {why}", f"remove it, or write {carried_out}")
-    elif value and value != carried_out:
-        spec.fault(name, f"there is no {quoted(value)}", one_of(value, (carried_out, *others)))
+        return int(text)
+    return 0
 
 
 def _not_yet(spec: Reader, kind: str) -> None:
     for name in _LOAD_BALANCERS:
         if _says_something(spec, name) and kind != "LoadBalancer":
-            spec.fault(name, "is only for type LoadBalancer, which is not supported yet", "remove it")
-    if _says_something(spec, "externalIPs"):
-        spec.fault("externalIPs", f"{_YET}: Services answer on the nodes' addresses", "remove it")
+            hint = _NO_LOAD_BALANCER.get(name, "remove it")
+            spec.fault(name, "is only for type LoadBalancer, which is not supported yet", hint)
     if spec.text("externalName") and kind != "ExternalName":
-        spec.fault("externalName", "is only for type ExternalName, which is not supported yet", "remove it")
+        spec.fault("externalName", "may only be used when type is ExternalName", "remove it")
     if spec.text("trafficDistribution"):
         spec.fault("trafficDistribution", f"{_YET}: traffic spreads evenly over all pods", "remove it")
-    if spec.has("sessionAffinityConfig") and spec.text("sessionAffinity") != "ClientIP":
-        spec.fault("sessionAffinityConfig", "may only be used when sessionAffinity is ClientIP", "remove it")
-    if spec.true("publishNotReadyAddresses"):
-        spec.fault("publishNotReadyAddresses", f"{_YET}: only ready pods are endpoints", "remove it")
+    dual = spec.text("ipFamilyPolicy")
+    if dual in ("PreferDualStack", "RequireDualStack"):
+        spec.fault("ipFamilyPolicy", f"{dual} {_YET}: addresses are IPv4", "remove it, or write SingleStack")
+    elif dual not in ("", "SingleStack"):
+        known = ("SingleStack", "PreferDualStack", "RequireDualStack")
+        spec.fault("ipFamilyPolicy", f"there is no {quoted(dual)}", one_of(dual, known))
 
 
 def _says_something(spec: Reader, name: str) -> bool:
@@ -93,34 +132,3 @@ def _says_something(spec: Reader, name: str) -> bool:
         return False
     node = spec.node.fields[name]
     return bool(node.items or node.fields or node.text not in ("", "0"))
-
-
-def _addresses(spec: Reader) -> None:
-    """``clusterIP`` is read so that what kubectl printed can be given back; Services answer on nodePorts alone."""
-    address = spec.text("clusterIP")
-    if address == "None":
-        spec.fault("clusterIP", f"None, a headless Service, {_YET}", "remove it")
-    elif address:
-        _address(spec, "clusterIP", address)
-    listed = spec.strings("clusterIPs")
-    for entry in listed:
-        if entry != address:
-            _address(spec, "clusterIPs", entry)
-    if listed and address and listed[0] != address:
-        spec.fault("clusterIPs", "the first entry must be the same as clusterIP", f"clusterIP is {quoted(address)}")
-    for family in spec.strings("ipFamilies"):
-        if family == "IPv6":
-            spec.fault("ipFamilies", f"IPv6 {_YET}: addresses are IPv4", "remove it")
-        elif family != "IPv4":
-            spec.fault("ipFamilies", f"there is no {quoted(family)}", "write IPv4")
-
-
-def _address(spec: Reader, name: str, text: str) -> None:
-    try:
-        version = ipaddress.ip_address(text).version
-    except ValueError:
-        hint = "write None" if text.lower() == "none" else "remove it, and none is needed"
-        spec.fault(name, f"{quoted(text)} is not an IPv4 address", hint)
-        return
-    if version == 6:
-        spec.fault(name, f"IPv6 {_YET}: addresses are IPv4", "remove it")

@@ -171,6 +171,36 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class SlicePort:
+    """One port of an EndpointSlice; ``name`` is that of the Service's port."""
+
+    name: str
+    port: int
+    protocol: Protocol = Protocol.TCP
+
+
+@dataclass(frozen=True, slots=True)
+class SliceEndpoint:
+    """One usable endpoint of an EndpointSlice; ``node`` is empty when it names none."""
+
+    address: str
+    node: str = ""
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSlice:
+    """Endpoints that the user gives to a Service (``service`` is its name) that has no selector."""
+
+    namespace: str
+    name: str
+    service: str
+    endpoints: tuple[SliceEndpoint, ...]
+    ports: tuple[SlicePort, ...]
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """An object that was read but is not acted on, and why."""
 
@@ -190,3 +220,4 @@ class Workload:
     services: tuple[Service, ...] = ()
     namespaces: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+    endpoint_slices: tuple[EndpointSlice, ...] = ()

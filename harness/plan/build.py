@@ -8,8 +8,8 @@ from dataclasses import replace
 from harness.errors import PlanError
 from harness.model.cluster import Node
 from harness.model.plan import Plan
-from harness.model.workload import ServiceType, Workload
-from harness.plan import addresses, endpoints, notes, pods, ports, schedule, wanted
+from harness.model.workload import Workload
+from harness.plan import addresses, cluster_addresses, endpoints, notes, pods, ports, schedule, wanted
 from harness.plan.selection import PodIndex, select_all
 from harness.plan.services import planned_services
 
@@ -27,6 +27,8 @@ def build(workload: Workload, nodes: Sequence[Node], lab_uid: str, previous: Pla
     services = sorted(workload.services, key=ports.key)
     addresses.check_nodes(nodes, problems)
     node_ports = ports.allocate(services, previous, problems)
+    own = cluster_addresses.allocate(services, previous, problems)
+    cluster_addresses.check_external(services, problems)
     schedule.check_room(workload, len(nodes), problems)
     if problems:
         raise PlanError("\n".join(problems))
@@ -42,7 +44,9 @@ def build(workload: Workload, nodes: Sequence[Node], lab_uid: str, previous: Pla
         generation=1,
         nodes=planned_nodes,
         pods=tuple(planned_pods.values()),
-        services=planned_services(services, selected, planned_pods, node_ports, index, asleep),
+        services=planned_services(
+            services, selected, planned_pods, node_ports, own, workload.endpoint_slices, index, asleep
+        ),
         notes=notes.of_plan(workload.ignored, services, selected),
     )
     return replace(plan, generation=_generation(plan, previous))
@@ -63,9 +67,5 @@ def _reaching_nodes(plan: Plan) -> object:
             (pod.key, pod.uid, pod.node, pod.address, pod.listens, pod.termination_grace_period_seconds)
             for pod in plan.pods
         ],
-        [
-            replace(service, selector={}, explanation="")
-            for service in plan.services
-            if service.type is ServiceType.NODE_PORT
-        ],
+        [replace(service, selector={}, explanation="") for service in plan.services],
     )

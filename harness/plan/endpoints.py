@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
 
 from harness.model.plan import Endpoint, Listen, PlannedPod, PlannedPort
-from harness.model.workload import Service, ServicePort
+from harness.model.workload import EndpointSlice, Service, ServicePort
 from harness.plan.ports import NodePorts, key
 from harness.plan.selection import Selected
 from harness.plan.wanted import WantedPod
@@ -40,9 +41,17 @@ def target_of(port: ServicePort, pod: WantedPod) -> int | None:
 
 
 def planned_ports(
-    service: Service, selected: Sequence[WantedPod], planned: Mapping[str, PlannedPod], node_ports: NodePorts
+    service: Service,
+    selected: Sequence[WantedPod],
+    planned: Mapping[str, PlannedPod],
+    node_ports: NodePorts,
+    slices: Sequence[EndpointSlice] = (),
 ) -> tuple[PlannedPort, ...]:
-    """The ports of one Service with its nodePorts and endpoints, in the order of the manifest."""
+    """The ports of one Service with its nodePorts and endpoints, in the order of the manifest.
+
+    ``slices`` are those that name this Service; they count when it has no selector (as a controller owns the slices
+    of the others).
+    """
     return tuple(
         PlannedPort(
             name=port.name,
@@ -50,10 +59,22 @@ def planned_ports(
             port=port.port,
             target_port=port.target_port,
             node_port=node_ports.get((key(service), place)),
-            endpoints=_endpoints(service, port, selected, planned),
+            endpoints=_endpoints(service, port, selected, planned) if service.selector else given(port, slices),
         )
         for place, port in enumerate(service.ports)
     )
+
+
+def given(port: ServicePort, slices: Sequence[EndpointSlice]) -> tuple[Endpoint, ...]:
+    """The endpoints that the user gives to a Service port: those of ports with its name and protocol, each once."""
+    found: dict[tuple[str, int], Endpoint] = {}
+    for one in slices:
+        for theirs in one.ports:
+            if (theirs.name, theirs.protocol) == (port.name, port.protocol):
+                for each in one.endpoints:
+                    made = Endpoint("", each.node, each.address, theirs.port, terminating=each.terminating)
+                    found.setdefault((each.address, theirs.port), made)
+    return tuple(found[place] for place in sorted(found, key=lambda place: (IPv4Address(place[0]), place[1])))
 
 
 def _endpoints(

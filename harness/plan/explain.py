@@ -32,7 +32,8 @@ def explain(
     if not without:
         return ""
     if not service.selector:
-        reasons = [f"Service {key(service)} has no selector, so no pod becomes its endpoint", "add a selector"]
+        reasons = [f"Service {key(service)} has no selector, so no pod becomes its endpoint",
+                   "add a selector, or an EndpointSlice that names it"]  # fmt: skip
     elif selected:
         reasons = [reason for port in without for reason in _no_such_port(port, selected)]
     else:

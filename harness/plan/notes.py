@@ -27,8 +27,10 @@ def of_plan(ignored: Sequence[Ignored], services: Sequence[Service], selected: S
 def _texts(service: Service, selected: Sequence[WantedPod]) -> Iterator[str]:
     if service.type is ServiceType.CLUSTER_IP:
         yield "its type is ClusterIP: it has no nodePort, so there is nothing to prove on the nodes"
+    if service.headless:
+        yield "it is headless: there is no address of its own, and nodes forward nothing"
     if not service.selector:
-        yield "without a selector, Kubernetes leaves its endpoints to EndpointSlices; these are not acted on here"
+        yield "without a selector, its endpoints are those of the EndpointSlices that name it"
     for port in service.ports:
         if isinstance(port.target_port, str):
             yield from _left_out(port, port.target_port, selected)

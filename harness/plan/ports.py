@@ -37,6 +37,8 @@ def allocate(services: Sequence[Service], previous: Plan | None, problems: list[
     held = _held(previous)
     book = _Book()
     for service in wanting:
+        book.take_health_check(service, problems)
+    for service in wanting:
         book.take_written(service, problems)
     for service in wanting:
         book.keep(service, held.get(key(service), ()), problems)
@@ -61,6 +63,18 @@ class _Book:
 
     given: dict[tuple[str, int], int] = field(default_factory=dict)
     holders: dict[int, str] = field(default_factory=dict)
+
+    def take_health_check(self, service: Service, problems: list[str]) -> None:
+        """Keep the number at which nodes tell of a Service's endpoints from being a nodePort."""
+        number = service.health_check_node_port
+        if number:
+            claim = f"{key(service)} (its health check)"
+            holder = self.holders.setdefault(number, claim)
+            if holder != claim:
+                problems.append(
+                    f"Service {key(service)}: health check nodePort {number} is already taken by Service {holder} "
+                    "(write another number in one of the two)"
+                )
 
     def take_written(self, service: Service, problems: list[str]) -> None:
         """Give a Service the nodePorts it writes."""

@@ -42,7 +42,6 @@ def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
         for each in sorted(web, key=lambda each: each.address)
     ]
     plain = {
-        "cluster_addresses": [],
         "external_addresses": [],
         "affinity_seconds": 0,
         "external_traffic_policy": "Cluster",
@@ -50,16 +49,26 @@ def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
         "allowed_sources": [],
         "health_check_node_port": 0,
     }
+    own = {each.name: list(each.cluster_addresses) for each in planned.services}
     services = [
         {
             "namespace": "default",
             "name": "dns",
+            "cluster_addresses": own["dns"],
             **plain,
             "ports": [{"name": "dns", "protocol": "UDP", "port": 53, "node_port": 30053, "endpoints": []}],
         },
         {
             "namespace": "default",
+            "name": "inner",
+            "cluster_addresses": own["inner"],
+            **plain,
+            "ports": [{"name": "", "protocol": "TCP", "port": 80, "node_port": 0, "endpoints": []}],
+        },
+        {
+            "namespace": "default",
             "name": "web",
+            "cluster_addresses": own["web"],
             **plain,
             "ports": [{"name": "", "protocol": "TCP", "port": 80, "node_port": 30008, "endpoints": web_endpoints}],
         },

@@ -9,7 +9,7 @@ from typing import Any
 
 VERSION = "1.37.0"
 ROOTS = ("api.core.v1.Pod", "api.core.v1.Service", "api.core.v1.Namespace", "api.apps.v1.Deployment",
-         "api.apps.v1.ReplicaSet")  # fmt: skip
+         "api.apps.v1.ReplicaSet", "api.discovery.v1.EndpointSlice")  # fmt: skip
 SCALARS = {"Time": "string", "FieldsV1": "object", "Quantity": "quantity", "IntOrString": "intstr"}
 
 

@@ -54,6 +54,7 @@ STRICTER = {
     r"is not allowed in a template": "API: restartPolicy of a template",
     r"generateName: is not supported": "what is proven needs a name that stays",
     r"is in no namespace itself": "API: a Namespace is not namespaced",
+    r"annotations\[.nodeport\.harness/": "our own annotations, which Kubernetes leaves to us",
     r"not supported yet": "would change what NodePort traffic does, and is not carried out",
 }
 """What we refuse and the official schema accepts: pattern of our message to the reason."""
