@@ -15,7 +15,8 @@ from pathlib import Path
 
 from nodeportd import backend, state
 from nodeportd.backend import Backend, BackendError
-from nodeportd.endpoints import effective
+from nodeportd.endpoints import Current
+from nodeportd.reading import Reading
 
 STATUS_VERSION = 1
 
@@ -25,6 +26,8 @@ class Daemon:
 
     def __init__(self, file: Path, status: Path) -> None:
         self._backend: Backend | None = None
+        self._reading = Reading()
+        self._current = Current()
         self._file = file
         self._status = status
         self._running: state.State | None = None
@@ -37,7 +40,7 @@ class Daemon:
             if self._running is None and not self._file.exists():
                 wanted, note = state.EMPTY, f"{self._file} is missing: nothing is forwarded"
             else:
-                wanted = state.parse(self._file.read_bytes())
+                wanted = self._reading.parse(self._file.read_bytes())
             self._bring(wanted)
         except (state.StateError, OSError) as error:
             self._say(f"{self._file} is refused, the rules stay as they are: {error}")
@@ -53,7 +56,7 @@ class Daemon:
         before = self._backend
         same = before is not None and before.name == wanted.backend
         now = before if before is not None and same else backend.get(wanted.backend)
-        now.apply(effective(wanted))
+        now.apply(self._current.bring(wanted))
         self._backend = now
         if not same:
             others = [before] if before else [backend.get(name) for name in backend.BACKENDS if name != now.name]

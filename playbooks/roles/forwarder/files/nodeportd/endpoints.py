@@ -100,3 +100,47 @@ def _serving(port: Port, unready: Collection[str]) -> tuple[Target, ...]:
 
 def _targets(endpoints: Iterable[Endpoint]) -> tuple[Target, ...]:
     return tuple((endpoint.address, endpoint.port) for endpoint in endpoints)
+
+
+class Current:
+    """Where everything leads now, followed from change to change: only what a change touches is thought through."""
+
+    def __init__(self) -> None:
+        self._services: tuple[Service, ...] = ()
+        self._node = ""
+        self._unready: frozenset[str] = frozenset()
+        self._forwards: dict[str, tuple[Forward, ...]] = {}
+        self._of_pod: dict[str, set[str]] = {}
+        self._by_key: dict[str, Service] = {}
+
+    def bring(self, state: State, unready: Collection[str] = ()) -> Effective:
+        """The same as :func:`effective`; tuples of what stays as it was are those of before."""
+        unready = frozenset(unready)
+        touched = {key for pod in unready ^ self._unready for key in self._of_pod.get(pod, ())}
+        self._unready = unready
+        if state.services is not self._services or state.node != self._node:
+            touched |= self._other_state(state)
+        forwards = dict(self._forwards)
+        for key in touched & self._by_key.keys():
+            forwards[key] = tuple(forwards_of(self._by_key[key], state.node, unready))
+        self._forwards = forwards
+        return Effective(state.node, state.addresses, state.cluster_ranges, forwards)
+
+    def _other_state(self, state: State) -> set[str]:
+        """Take note of another state; the Services that have to be thought through."""
+        before = self._by_key if state.node == self._node else {}
+        now = {service.key: service for service in state.services}
+        come = {key for key, service in now.items() if before.get(key) is not service}
+        for key in [key for key, service in self._by_key.items() if now.get(key) is not service]:
+            for pod in _pods(self._by_key[key]):
+                self._of_pod[pod].discard(key)
+        for key in come:
+            for pod in _pods(now[key]):
+                self._of_pod.setdefault(pod, set()).add(key)
+        self._forwards = {key: self._forwards.get(key, ()) for key in now}
+        self._services, self._node, self._by_key = state.services, state.node, now
+        return come
+
+
+def _pods(service: Service) -> set[str]:
+    return {endpoint.pod for port in service.ports for endpoint in port.endpoints}

@@ -27,25 +27,26 @@ class Nftables:
     def apply(self, wanted: Effective) -> None:
         """See :meth:`nodeportd.backend.Backend.apply`."""
         known, self._running = self._running, None
-        if known is not None and known != wanted:
-            try:
-                self._change(known, wanted)
-            except kernel.KernelError as error:
-                print(f"somebody altered the table, it is made anew: {error}", file=sys.stderr, flush=True)
-                self._replace(wanted)
-        else:
+        if known is None or not self._change(known, wanted):
             self._replace(wanted)
         self._running = wanted
 
-    def _change(self, known: Effective, wanted: Effective) -> None:
-        for step in ruleset.steps(known, wanted, self._used):
-            self._kernel.apply(step)
+    def _change(self, known: Effective, wanted: Effective) -> bool:
+        """Change what differs; whether anything did, and the kernel took it."""
         gone, come = changed(known, wanted)
+        try:
+            steps = ruleset.steps(known, wanted, self._used, (gone, come))
+            for step in steps:
+                self._kernel.apply(step)
+        except kernel.KernelError as error:
+            print(f"somebody altered the table, it is made anew: {error}", file=sys.stderr, flush=True)
+            return False
         places = flows.altered(known, wanted, gone, come)
         if any(forward.service.affinity_seconds for forward in gone):
             self._forget_clients(places)
         if any(forward.protocol == "udp" for forward in gone):
             conntrack_forget(places)
+        return bool(steps)
 
     def _forget_clients(self, places: flows.Allowed) -> None:
         for client in flows.clients(self._kernel.elements("clients")):

@@ -58,7 +58,12 @@ def uses(wanted: Effective) -> Counter[str]:
     return _uses(wanted.forwards)
 
 
-def steps(old: Effective, new: Effective, used: Counter[str] | None = None) -> tuple[str, ...]:
+def steps(
+    old: Effective,
+    new: Effective,
+    used: Counter[str] | None = None,
+    differing: tuple[list[Forward], list[Forward]] | None = None,
+) -> tuple[str, ...]:
     """What leads from one state to another, naming only what differs: at most three transactions, in this order.
 
     The first makes what nothing leads to yet, the second switches over, the third removes what nothing leads to
@@ -66,11 +71,12 @@ def steps(old: Effective, new: Effective, used: Counter[str] | None = None) -> t
     no connection is lost only if every way that it can take leads somewhere. In one transaction, one new
     connection was refused in about a thousand changes of the number of endpoints under load.
 
-    ``used`` is what :func:`uses` says of ``old``, and is brought to what it says of ``new``.
+    ``used`` is what :func:`uses` says of ``old``, and is brought to what it says of ``new``;
+    ``differing`` what :func:`nodeportd.endpoints.changed` says of both.
     """
     used = uses(old) if used is None else used
-    gone, come = changed(old, new)
-    if old.addresses != new.addresses:
+    gone, come = changed(old, new) if differing is None else differing
+    if old.addresses != new.addresses:  # every nodePort is at other places
         gone, come = list(old.forwards), list(new.forwards)
     before, after = _elements(old, gone), _elements(new, come)
     had = {name for name in used if used[name] > 0}

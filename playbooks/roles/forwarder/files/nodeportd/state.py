@@ -106,11 +106,32 @@ def parse(raw: bytes) -> State:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise StateError([f"not JSON: {error}"]) from None
+    return read(document)
+
+
+def read(document: Any) -> State:
+    """The state that a JSON document describes.
+
+    Raises :class:`StateError`.
+    """
     reasons: list[str] = []
     state = _state(document, reasons)
     if reasons:
         raise StateError(reasons)
     return state
+
+
+def read_service(value: Any, where: str) -> Service:
+    """The Service that a JSON value describes.
+
+    Raises :class:`StateError`.
+    """
+    reasons: list[str] = []
+    given = fields.fields(value, _SERVICE, where, reasons)
+    service = _service(given, where, reasons) if given is not None else None
+    if service is None or reasons:
+        raise StateError(reasons)
+    return service
 
 
 def _state(document: Any, reasons: list[str]) -> State:
@@ -200,6 +221,8 @@ def _endpoint(value: Any, where: str, reasons: list[str]) -> Endpoint:
 
 def _nothing_twice(services: tuple[Service, ...], addresses: tuple[str, ...], reasons: list[str]) -> None:
     """No two Services at one place: a nodePort, or an address of their own with a port."""
+    named = Counter(service.key for service in services)
+    reasons.extend(f"services: {key} is there {times} times" for key, times in named.items() if times > 1)
     owners: dict[tuple[str, str, int], list[str]] = {}
     for service in services:
         for port in service.ports:
