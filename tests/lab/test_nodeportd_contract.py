@@ -5,15 +5,17 @@ The rig of ``test_nodeportd.py``; pods 2 and 3 count as this node's, 4 and 5 as 
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.support import clock, process
-from tests.lab.nodeportd_rig import GATEWAY, NODE, PODS, Rig, endpoint, inside, port, service, whole
+from tests.lab.nodeportd_rig import GATEWAY, NODE, PODS, Rig, endpoint, inside, port, service, serving, whole
 
 pytestmark = pytest.mark.lab
 
@@ -184,6 +186,46 @@ def test_clients_are_remembered_over_a_restart_and_a_whole_replacement(rig: Rig)
     assert {rig.ask(30008)[0] for _ in range(20)} == {held}
     found = rig.nodeportd("drift", str(rig.file))
     assert (found.code, found.out) == (0, ""), "whom packets made known is not drift"
+
+
+# healthCheckNodePort
+
+
+def health(rig: Rig, number: int) -> tuple[int, dict[str, Any], str]:
+    """Status, body and the header with the number of endpoints, asked for from the client."""
+    with inside(rig.client):
+        connection = HTTPConnection(NODE, number, timeout=3)
+        connection.connect()
+    connection.request("GET", "/whatever")
+    reply = connection.getresponse()
+    body = json.loads(reply.read())
+    connection.close()
+    return reply.status, body, reply.headers["X-Load-Balancing-Endpoint-Weight"]
+
+
+def test_the_health_check_tells_of_endpoints_on_this_node_that_stay(rig: Rig) -> None:
+    fields = {"external_traffic_policy": "Local", "health_check_node_port": 31999}
+    rig.converge(whole(1, both(30008, **fields)))
+    named = {"namespace": "default", "name": "web"}
+    assert health(rig, 31999) == (200, {"service": named, "localEndpoints": 2, "serviceProxyHealthy": True}, "2")
+    ending = both(30008, **fields)
+    for end in ending["ports"][0]["endpoints"]:
+        end["terminating"] = True
+    rig.converge(whole(2, ending))
+    status, body, weight = health(rig, 31999)
+    assert (status, body["localEndpoints"], weight) == (503, 0, "0")
+    assert answers(rig, 30008)[0] == set(HERE), "what ends still serves while nothing else does"
+    rig.converge(whole(3, both(30008)))
+    with pytest.raises(ConnectionRefusedError):
+        health(rig, 31999)
+
+
+def test_a_health_check_that_cannot_be_told_is_said(rig: Rig) -> None:
+    with serving(rig.node, NODE, 31999):
+        rig.give(whole(1, both(30008, external_traffic_policy="Local", health_check_node_port=31999)))
+        rig.serve()
+        rig.status(generation=1, error="cannot tell the health of default/web at 10.99.0.1:31999")
+        assert rig.ask(30008)[0] in HERE
 
 
 # Who may

@@ -13,7 +13,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nodeportd import backend, state
+from nodeportd import backend, healthz, state
 from nodeportd.backend import Backend, BackendError
 from nodeportd.endpoints import Current
 from nodeportd.reading import Reading
@@ -28,6 +28,7 @@ class Daemon:
         self._backend: Backend | None = None
         self._reading = Reading()
         self._current = Current()
+        self._health = healthz.HealthChecks()
         self._file = file
         self._status = status
         self._running: state.State | None = None
@@ -41,7 +42,7 @@ class Daemon:
                 wanted, note = state.EMPTY, f"{self._file} is missing: nothing is forwarded"
             else:
                 wanted = self._reading.parse(self._file.read_bytes())
-            self._bring(wanted)
+            note = "; ".join([note, *self._bring(wanted)] if note else self._bring(wanted))
         except (state.StateError, OSError) as error:
             self._say(f"{self._file} is refused, the rules stay as they are: {error}")
         except BackendError as error:
@@ -51,8 +52,11 @@ class Daemon:
             self._applied_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self._say(note)
 
-    def _bring(self, wanted: state.State) -> None:
-        """Hand it to its backend; when that is not the one of before, remove the traces of all others."""
+    def _bring(self, wanted: state.State) -> tuple[str, ...]:
+        """Hand it to its backend; when that is not the one of before, remove the traces of all others.
+
+        Returns what of it could not be had although it forwards.
+        """
         before = self._backend
         same = before is not None and before.name == wanted.backend
         now = before if before is not None and same else backend.get(wanted.backend)
@@ -62,6 +66,7 @@ class Daemon:
             others = [before] if before else [backend.get(name) for name in backend.BACKENDS if name != now.name]
             for other in others:
                 other.remove()
+        return self._health.bring(healthz.of_state(wanted))
 
     def _say(self, error: str) -> None:
         """Write the status, log the same, tell systemd."""
