@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.plan.addresses import CLUSTER_RANGE, gateway
+from harness.plan.cluster_addresses import SERVICE_RANGE
 
 STATE_VERSION = 2
 """The version of ``/etc/nodeport/state.json`` that nodeportd understands."""
@@ -35,7 +36,10 @@ def _network(node: PlannedNode, plan: Plan) -> dict[str, object]:
         "pod_range": node.pod_range,
         "gateway": gateway(node.pod_range),
         "cluster_range": str(CLUSTER_RANGE),
-        "routes": [{"to": other.pod_range, "via": other.address} for other in others],
+        "routes": [
+            *({"to": other.pod_range, "via": other.address} for other in others),
+            {"to": str(SERVICE_RANGE), "via": gateway(node.pod_range)},
+        ],
     }
 
 

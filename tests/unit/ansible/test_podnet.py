@@ -61,11 +61,12 @@ def test_the_bridge(podnet: ModuleType, link: dict[str, Any] | None, commands: l
 @pytest.mark.parametrize(
     ("wanted", "present", "commands"),
     [
-        ({"a": "1"}, {"a": "1"}, []),
-        ({"a": "1"}, {}, ["route add a via 1 proto 77"]),
-        ({"a": "1"}, {"a": "2"}, ["route replace a via 1 proto 77"]),
-        ({}, {"a": "1"}, ["route delete a proto 77"]),
-        ({"b": "1"}, {"a": "1"}, ["route delete a proto 77", "route add b via 1 proto 77"]),
+        ({"a": "via 1"}, {"a": "via 1"}, []),
+        ({"a": "via 1"}, {}, ["route add a via 1 proto 77"]),
+        ({"a": "via 1"}, {"a": "via 2"}, ["route replace a via 1 proto 77"]),
+        ({"a": "dev cni0"}, {"a": "via 1"}, ["route replace a dev cni0 proto 77"]),
+        ({}, {"a": "via 1"}, ["route delete a proto 77"]),
+        ({"b": "via 1"}, {"a": "via 1"}, ["route delete a proto 77", "route add b via 1 proto 77"]),
     ],
 )
 def test_routes(podnet: ModuleType, wanted: dict[str, str], present: dict[str, str], commands: list[str]) -> None:
@@ -74,7 +75,7 @@ def test_routes(podnet: ModuleType, wanted: dict[str, str], present: dict[str, s
 
 def test_the_wanted_network_is_read(podnet: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "network.json").write_text(json.dumps(NETWORK))
-    assert podnet.wanted(tmp_path / "network.json") == (GATEWAY, {"10.244.1.0/24": "192.168.56.12"})
+    assert podnet.wanted(tmp_path / "network.json") == (GATEWAY, {"10.244.1.0/24": "via 192.168.56.12"})
 
 
 @pytest.mark.parametrize(

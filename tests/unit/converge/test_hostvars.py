@@ -90,6 +90,7 @@ def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
             "routes": [
                 {"to": "10.244.0.0/24", "via": "192.168.56.11"},
                 {"to": "10.244.2.0/24", "via": "192.168.56.13"},
+                {"to": "10.96.0.0/12", "via": "10.244.1.1"},
             ],
         },
         "pods": [

@@ -20,13 +20,17 @@ PROTOCOL = "77"
 
 
 def wanted(path):
-    """The gateway with its prefix, and the routes as {range: next hop}; ends the program when they cannot be right."""
+    """The gateway with its prefix, and the routes as {range: way}; ends the program when they cannot be right.
+
+    A range by way of the node's own gateway (that of Services) goes into the bridge: what is sent there is translated
+    on its way out, but without a route it would not even be sent.
+    """
     try:
         network = json.loads(path.read_text())
         pod_range = ipaddress.IPv4Network(network["pod_range"])
         gateway = ipaddress.IPv4Interface(f"{network['gateway']}/{pod_range.prefixlen}")
         routes = {
-            str(ipaddress.IPv4Network(route["to"])): str(ipaddress.IPv4Address(route["via"]))
+            str(ipaddress.IPv4Network(route["to"])): _way(ipaddress.IPv4Address(route["via"]), gateway.ip)
             for route in network["routes"]
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -34,6 +38,10 @@ def wanted(path):
     if gateway.network != pod_range:
         sys.exit(f"{path}: the gateway {gateway.ip} is not in the pod range {pod_range}")
     return gateway, routes
+
+
+def _way(via, gateway):
+    return f"dev {BRIDGE}" if via == gateway else f"via {via}"
 
 
 def bridge():
@@ -45,8 +53,11 @@ def bridge():
 
 
 def our_routes():
-    """The routes that carry our protocol number, as {range: next hop}."""
-    return {route["dst"]: route.get("gateway", "") for route in ask("-4", "route", "show", "proto", PROTOCOL)}
+    """The routes that carry our protocol number, as {range: way}."""
+    return {
+        route["dst"]: f"via {route['gateway']}" if "gateway" in route else f"dev {route.get('dev', '')}"
+        for route in ask("-4", "route", "show", "proto", PROTOCOL)
+    }
 
 
 def changes(path):
@@ -74,10 +85,10 @@ def bridge_changes(gateway, link):
 def route_changes(routes, present):
     """The commands for the routes; only a route of ours is ever replaced, one of somebody else is a failure to add."""
     yield from (f"route delete {range_} proto {PROTOCOL}" for range_ in sorted(set(present) - set(routes)))
-    for range_, via in sorted(routes.items()):
-        if present.get(range_) != via:
+    for range_, way in sorted(routes.items()):
+        if present.get(range_) != way:
             verb = "replace" if range_ in present else "add"
-            yield f"route {verb} {range_} via {via} proto {PROTOCOL}"
+            yield f"route {verb} {range_} {way} proto {PROTOCOL}"
 
 
 def removal():
