@@ -18,8 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "playbooks/roles/forwarder/files"))
 
 from nodeportd import ruleset, state
-from nodeportd.endpoints import Effective, effective
+from nodeportd.endpoints import Current, Effective, effective
 from nodeportd.kernel import Kernel, drift
+from nodeportd.nft import make
+from nodeportd.reading import Reading
 
 ENDPOINTS = 3
 CHANGES = 9
@@ -31,17 +33,25 @@ PLAIN = {"cluster_addresses": [], "external_addresses": [], "affinity_seconds": 
 
 
 def document(services: int, **altered: tuple[str, ...]) -> bytes:
-    """A state of so many Services with three endpoints each; ``altered`` gives the first one other addresses."""
+    """A state of so many Services with three endpoints each, half with affinity, half with policy Local.
+
+    ``altered`` gives the first one other addresses.
+    """
     listed = []
     for number in range(services):
         addresses = altered["first"] if number == 0 and altered else pods(number)
-        fields = {"port": 80, "node": "n1", "always": False, "terminating": False}
+        place = {"port": 80, "node": "n1", "always": False, "terminating": False}
         endpoints = [
-            {"address": address, "pod": f"default/pod-{number}-{index}", **fields}
+            {"address": address, "pod": f"default/pod-{number}-{index}", **place}
             for index, address in enumerate(addresses)
         ]
         port = {"name": "", "protocol": "TCP", "port": 80, "node_port": 20000 + number, "endpoints": endpoints}
-        listed.append({"namespace": "default", "name": f"service-{number}", **PLAIN, "ports": [port]})
+        fields = {**PLAIN, "cluster_addresses": [f"10.96.{number // 250}.{1 + number % 250}"]}
+        if number % 2:
+            fields |= {"affinity_seconds": 10800}
+        if number % 4 > 1:
+            fields |= {"external_traffic_policy": "Local"}
+        listed.append({"namespace": "default", "name": f"service-{number}", **fields, "ports": [port]})
     return json.dumps({**HEAD, "services": listed}).encode()
 
 
@@ -69,25 +79,40 @@ def nodeportd(services: int) -> Times:
         "replace the whole table": timed(lambda: kernel.apply(text)),
         "look for drift": timed(lambda: drift(text)),
     }
-    another = effective(state.parse(document(services, first=(*pods(0)[:2], "10.210.0.1"))))
-    fewer = effective(state.parse(document(services, first=pods(0)[:2])))
+    another, fewer = (document(services, first=(*pods(0)[:2], *more)) for more in (("10.210.0.1",), ()))
     for name, other in (("endpoint", another), ("number of endpoints", fewer)):
-        found[f"one {name} changed, kernel"] = _changed(kernel, whole, other)
-        found[f"one {name} changed, what differs"] = timed(lambda: ruleset.steps(whole, other))  # noqa: B023 - run at once
-    return found
+        there, back = (ruleset.steps(*pair) for pair in _both_ways(whole, effective(state.parse(other))))
+        found[f"one {name} changed, kernel"] = _median(lambda: _go(kernel, there), lambda: _go(kernel, back))  # noqa: B023 - run at once
+    return found | _followed(raw, another)
 
 
-def _changed(kernel: Kernel, whole: Effective, other: Effective) -> float:
+def _followed(raw: bytes, another: bytes) -> Times:
+    """One endpoint's change all the way through nodeportd and the kernel."""
+    reading, current, backend = Reading(), Current(), make()
+    wanted = reading.parse(raw)
+    backend.apply(current.bring(wanted))
+    pod = next(iter(wanted.services)).ports[0].endpoints[0].pod
+    flip = _median(
+        lambda: backend.apply(current.bring(wanted, {pod})), lambda: backend.apply(current.bring(wanted))
+    )  # fmt: skip
+    files = [json.dumps(json.loads(each), indent=4, sort_keys=True).encode() for each in (another, raw)]
+    reading.parse(files[1])
+    read = _median(*(lambda each=each: backend.apply(current.bring(reading.parse(each))) for each in files))
+    return {"one endpoint not ready, all": flip, "one endpoint changed in the file, all": read}
+
+
+def _both_ways(one: Effective, other: Effective) -> tuple[tuple[Effective, Effective], tuple[Effective, Effective]]:
+    return (one, other), (other, one)
+
+
+def _go(kernel: Kernel, steps: tuple[str, ...]) -> None:
+    for step in steps:
+        kernel.apply(step)
+
+
+def _median(there: Callable[[], object], back: Callable[[], object]) -> float:
     """The median of several changes there and back."""
-
-    def go(steps: tuple[str, ...]) -> float:
-        start = time.perf_counter()
-        for step in steps:
-            kernel.apply(step)
-        return (time.perf_counter() - start) * 1000
-
-    there, back = ruleset.steps(whole, other), ruleset.steps(other, whole)
-    return statistics.median(time for _ in range(CHANGES) for time in (go(there), go(back)))
+    return statistics.median(timed(action) for _ in range(CHANGES) for action in (there, back))
 
 
 def kube_proxy(services: int) -> Times:
