@@ -14,16 +14,21 @@ from harness.cli.main import Choice
 from harness.drivers import Wish
 from harness.model.run import Run
 from harness.reports import json, terminal
+from harness.session import choice, nodes, settings
 from harness.session.lab import Lab
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
 def lab_of(context: click.Context) -> Lab:
-    """The lab chosen by ``--lab`` and ``--driver``, of the project in this folder."""
-    choice = context.find_object(Choice)
-    assert choice is not None  # noqa: S101 - the group always sets it
-    return Lab.at(Path.cwd(), choice.lab, choice.driver)
+    """The lab that the options, ``harness.toml`` or what runs here choose; says on stderr which driver, and why."""
+    given = context.find_object(Choice)
+    assert given is not None  # noqa: S101 - the group always sets it
+    folder = Path.cwd()
+    kept = settings.read(folder)
+    chosen = choice.choose(folder, kept, given.driver, given.inventory)
+    click.echo(click.style(f"driver {chosen.driver} ({chosen.why})", dim=True), err=True)
+    return Lab.at(folder, given.lab or kept.lab or "default", chosen.driver, chosen.inventory)
 
 
 def manifest_option(verb: Verb) -> Verb:
@@ -47,12 +52,13 @@ def node_options(verb: Verb) -> Verb:
     return click.option("--release", "releases", metavar="NAME[,NAME]", help="Debian releases, taken in turn.")(verb)
 
 
-def wish_of(nodes_wanted: int | None, releases: str | None) -> Wish | None:
+def wish_of(lab: Lab, nodes_wanted: int | None, releases: str | None) -> Wish | None:
     """The wish of the node options, ``None`` when neither was given: nodes that run are good as they are."""
     if nodes_wanted is None and releases is None:
         return None
+    usual = nodes.usual(lab)
     chosen = tuple(name.strip() for name in (releases or "").split(",") if name.strip())
-    return Wish(nodes_wanted or Wish().count, chosen or Wish().releases)
+    return Wish(nodes_wanted or usual.count, chosen or usual.releases)
 
 
 def show(run: Run, *, as_json: bool) -> None:

@@ -47,10 +47,11 @@ EXITS = "Exit codes: 0 pass · 1 fail · 2 usage or bad input · 3 inconclusive 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen before the verb: the lab's name and its driver."""
+    """What the command line says before the verb; ``None`` is left to ``harness.toml`` and to what runs."""
 
-    lab: str
-    driver: str
+    lab: str | None = None
+    driver: str | None = None
+    inventory: str | None = None
 
 
 class Verbs(click.Group):
@@ -79,13 +80,14 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option("--lab", default="default", envvar="HARNESS_LAB", metavar="NAME", help="Which lab; each is on its own.")
-@click.option("--driver", default="nspawn", envvar="HARNESS_DRIVER", metavar="NAME", help="How nodes are made.")
+@click.option("--lab", envvar="HARNESS_LAB", metavar="NAME", help="Which lab; each is on its own (default).")
+@click.option("--driver", envvar="HARNESS_DRIVER", metavar="NAME", help="nspawn, vagrant or static.")
+@click.option("-i", "--inventory", metavar="PATH", help="Your machines: an Ansible inventory.")
 @click.version_option(__version__, prog_name="harness")
 @click.pass_context
-def cli(context: click.Context, lab: str, driver: str) -> None:
+def cli(context: click.Context, lab: str | None, driver: str | None, inventory: str | None) -> None:
     """Prove the NodePort contract on real nodes: every node answers, traffic spreads over the pods."""
-    context.obj = Choice(lab, driver)
+    context.obj = Choice(lab, driver, inventory)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ def up_command(context: click.Context, nodes_wanted: int | None, releases: str |
     """
     lab = lab_of(context)
     with screen() as listener, lab.changing(), Phases(listener).phase("up") as summary:
-        cluster = nodes.up(lab, wish_of(nodes_wanted, releases) or nodes.DEFAULT, listener)
+        cluster = nodes.up(lab, wish_of(lab, nodes_wanted, releases) or nodes.usual(lab), listener)
         summary.text = nodes.summary(cluster)
     click.echo(f"ssh -F {cluster.ssh_config} {cluster.nodes[0].name}")
 

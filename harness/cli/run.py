@@ -34,10 +34,11 @@ def run_command(
 
     Example: harness run -f examples/web-app.yaml --destroy never
     """
-    wish = wish_of(nodes_wanted, releases)
+    lab = lab_of(context)
+    wish = wish_of(lab, nodes_wanted, releases)
     with screen() as listener:
-        found = run.run(lab_of(context), paths, wish, run.Destroy(destroy), listener)
+        found = run.run(lab, paths, wish, run.Destroy(destroy), listener)
     show(found, as_json=as_json)
-    if found.status is not Status.PASS and not as_json and lab_of(context).driver.status() is not None:
+    if found.status is not Status.PASS and not as_json and lab.driver.status() is not None:
         click.echo("  the nodes still run, for a look: harness shell n1; harness down removes them", err=True)
     context.exit(found.status.exit_code)

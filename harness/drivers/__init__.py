@@ -20,6 +20,20 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a lab lives: ``home`` is ``FOLDER/.harness/LAB``; ``inventory`` lists the user's own machines, if given."""
+
+    home: Path
+    lab: str
+    inventory: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The user's own folder, which has the manifests and may have a ``Vagrantfile``."""
+        return self.home.absolute().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What nodes are wanted: how many, and the Debian releases they take in turn."""
 
@@ -38,12 +52,15 @@ class Check:
 
 
 class Driver(Protocol):
-    """Nodes of one kind, for one lab. ``home`` is the lab's folder, in which the two files are left."""
+    """Nodes of one kind, for one lab. The two files are left in the place's ``home``."""
 
-    def __init__(self, home: Path, lab: str) -> None: ...
+    def __init__(self, place: Place) -> None: ...
 
     def doctor(self) -> Sequence[Check]:
         """What this driver needs of this machine, and whether it is there. Changes nothing."""
+
+    def usual(self) -> Wish:
+        """The nodes that ``up`` makes when nobody says which."""
 
     def planned(self, wish: Wish) -> Cluster:
         """The nodes that ``up`` would make, with the addresses they would have. Changes nothing."""
@@ -66,8 +83,21 @@ DRIVERS: Mapping[str, str] = {
     "nspawn": "harness.drivers.nspawn:NspawnDriver",
 }
 
+FINDERS: Mapping[str, str] = {}
+"""Drivers whose nodes may run because the user started them without us: a function each, folder → whether they do."""
 
-def get(name: str, home: Path, lab: str) -> Driver:
+
+def running_in(folder: Path) -> Sequence[str]:
+    """The drivers whose nodes run in the user's ``folder``, though no option asked for them. Quick; asks no node."""
+    found = []
+    for name, finder in FINDERS.items():
+        module, _, attribute = finder.partition(":")
+        if getattr(import_module(module), attribute)(folder):
+            found.append(name)
+    return found
+
+
+def get(name: str, place: Place) -> Driver:
     """The driver of that name for one lab.
 
     Raises :class:`UsageError` for a name that is not registered.
@@ -75,5 +105,5 @@ def get(name: str, home: Path, lab: str) -> Driver:
     if name not in DRIVERS:
         raise UsageError(f"there is no driver {name!r}", hint=f"known drivers: {', '.join(DRIVERS)}")
     module, _, attribute = DRIVERS[name].partition(":")
-    made: Driver = getattr(import_module(module), attribute)(home, lab)
+    made: Driver = getattr(import_module(module), attribute)(place)
     return made

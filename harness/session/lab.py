@@ -31,21 +31,27 @@ class Lab:
     name: str
     home: Path
     driver_name: str
+    inventory: Path | None = None
 
     @classmethod
-    def at(cls, folder: Path, name: str, driver_name: str) -> Lab:
+    def at(cls, folder: Path, name: str, driver_name: str, inventory: Path | None = None) -> Lab:
         """The lab ``name`` of the project in ``folder``.
 
         Raises :class:`UsageError` for a name that could not be part of a file name or a host name.
         """
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be a lab's name", hint="lower-case letters, digits and '-', up to 32")
-        return cls(name, folder.resolve() / ".harness" / name, driver_name)
+        return cls(name, folder.resolve() / ".harness" / name, driver_name, inventory)
+
+    @property
+    def folder(self) -> Path:
+        """The project's own folder."""
+        return self.home.parents[1]
 
     @property
     def driver(self) -> drivers.Driver:
         """The driver of this lab's nodes."""
-        return drivers.get(self.driver_name, self.home, self.name)
+        return drivers.get(self.driver_name, drivers.Place(self.home, self.name, self.inventory))
 
     @property
     def plan_file(self) -> Path:

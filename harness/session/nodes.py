@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.progress import Listener, Step
+from harness.session import settings
 from harness.session.lab import Lab
 
-DEFAULT = Wish()
+
+def usual(lab: Lab) -> Wish:
+    """The nodes that a lab gets when no option says more: those of ``harness.toml``, else the driver's usual ones."""
+    wish = lab.driver.usual()
+    settled = settings.read(lab.folder)
+    return Wish(settled.nodes or wish.count, settled.releases or wish.releases)
 
 
 def up(lab: Lab, wish: Wish | None, listener: Listener) -> Cluster:
@@ -20,13 +27,14 @@ def up(lab: Lab, wish: Wish | None, listener: Listener) -> Cluster:
     found = lab.driver.status()
     if found is not None and wish is None:
         return found
-    return lab.driver.up(wish or DEFAULT, lambda text: listener(Step(text)))
+    return lab.driver.up(wish or usual(lab), lambda text: listener(Step(text)))
 
 
 def planned_for(lab: Lab, count: int | None) -> Cluster:
     """The nodes to plan for: those that run, or (none run, or another number is asked for) those ``up`` would make."""
     found = lab.driver.status() if count is None else None
-    return found or lab.driver.planned(Wish(count or DEFAULT.count))
+    wish = usual(lab)
+    return found or lab.driver.planned(replace(wish, count=count or wish.count))
 
 
 def down(lab: Lab, listener: Listener) -> None:

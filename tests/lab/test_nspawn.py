@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers import Wish
+from harness.drivers import Place, Wish
 from harness.drivers.nspawn import NspawnDriver, cgroups, lock, machine, recipe, root
 from harness.drivers.nspawn.names import LABS, NETNS, Names
 from harness.errors import DriverError
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[NspawnDriver]:
-    made = NspawnDriver(tmp_path, "lab")
+    made = NspawnDriver(Place(tmp_path, "lab"))
     yield made
     made.down(_quiet)
 
@@ -123,10 +123,10 @@ def _cut_off(driver: NspawnDriver, sign: Path, setup: str = "") -> None:
     """Run ``up`` in a process of its own, and kill that with its session as soon as ``sign`` is there."""
     program = f"""
 from pathlib import Path
-from harness.drivers import Wish
+from harness.drivers import Place, Wish
 from harness.drivers.nspawn import NspawnDriver
 {setup}
-NspawnDriver(Path({str(driver.home)!r}), {driver.lab!r}).up(Wish(count=3), print)
+NspawnDriver(Place(Path({str(driver.home)!r}), {driver.lab!r})).up(Wish(count=3), print)
 """
     child = process.start([sys.executable, "-c", program])
 
@@ -236,7 +236,7 @@ def test_roots_of_former_recipes_go_when_no_lab_uses_them(tmp_path: Path, monkey
 
 
 def test_two_labs_at_once_do_not_meet(tmp_path: Path) -> None:
-    labs = [NspawnDriver(tmp_path / name, "lab") for name in ("left", "right")]
+    labs = [NspawnDriver(Place(tmp_path / name, "lab")) for name in ("left", "right")]
     try:
         with ThreadPoolExecutor() as pool:
             left, right = pool.map(lambda lab: lab.up(Wish(count=2), _quiet), labs)

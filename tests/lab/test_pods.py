@@ -29,7 +29,7 @@ LONGEST = f"{'a' * 125}.{'b' * 127}"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    driver = drivers.get("nspawn", tmp_path_factory.mktemp("pods"), "pods")
+    driver = drivers.get("nspawn", drivers.Place(tmp_path_factory.mktemp("pods"), "pods"))
     try:
         yield driver.up(Wish(1), lambda _text: None)
     finally:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    driver = drivers.get("nspawn", tmp_path_factory.mktemp("prb"), "prb")
+    driver = drivers.get("nspawn", drivers.Place(tmp_path_factory.mktemp("prb"), "prb"))
     try:
         yield driver.up(drivers.Wish(2), lambda _text: None)
     finally:

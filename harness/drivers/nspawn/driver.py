@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from harness.drivers import Check, Progress, Wish
+from harness.drivers import Check, Place, Progress, Wish
 from harness.drivers.nspawn import doctor, fabric, limits, lock, machine, recipe, root, ssh, state
 from harness.drivers.nspawn.names import MOST_NODES, NETNS, Names, node_address, node_name
 from harness.drivers.nspawn.state import LabState
@@ -23,14 +23,18 @@ _AT_ONCE = 8
 class NspawnDriver:
     """The ``nspawn`` driver for one lab; see :class:`harness.drivers.Driver`."""
 
-    def __init__(self, home: Path, lab: str) -> None:
-        self.home = home.absolute()
-        self.lab = lab
-        self.names = Names.of(home, lab)
+    def __init__(self, place: Place) -> None:
+        self.home = place.home.absolute()
+        self.lab = place.lab
+        self.names = Names.of(place.home, place.lab)
 
     def doctor(self) -> Sequence[Check]:
         """What this machine needs for such nodes, and whether it is there."""
         return doctor.checks()
+
+    def usual(self) -> Wish:
+        """Three nodes of Debian 12."""
+        return Wish()
 
     def planned(self, wish: Wish) -> Cluster:
         """The nodes that ``up`` would make, though they do not run."""

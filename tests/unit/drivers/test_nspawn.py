@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from harness import drivers
-from harness.drivers import Wish
+from harness.drivers import Place, Wish
 from harness.drivers.nspawn import NspawnDriver, fabric, machine, names, recipe, ssh
 from harness.errors import UsageError
 
@@ -61,7 +61,7 @@ def test_a_file_of_one_release_leaves_the_root_of_the_other_alone(monkeypatch: p
 
 
 def test_planned_takes_the_releases_in_turn() -> None:
-    planned = NspawnDriver(HOME, "demo").planned(Wish(count=3, releases=("bookworm", "trixie")))
+    planned = NspawnDriver(Place(HOME, "demo")).planned(Wish(count=3, releases=("bookworm", "trixie")))
     assert [(node.name, node.address, node.release) for node in planned.nodes] == [
         ("n1", "192.168.56.11", "bookworm"),
         ("n2", "192.168.56.12", "trixie"),
@@ -80,12 +80,12 @@ def test_planned_takes_the_releases_in_turn() -> None:
 )
 def test_a_wish_that_cannot_be_is_told_so(wish: Wish, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        NspawnDriver(HOME, "demo").planned(wish)
+        NspawnDriver(Place(HOME, "demo")).planned(wish)
     assert str(caught.value) == words
 
 
 def test_an_inventory_holds_literal_values() -> None:
-    driver = NspawnDriver(HOME, "demo")
+    driver = NspawnDriver(Place(HOME, "demo"))
     text = ssh.inventory(driver.names, driver.planned(Wish(count=2, releases=("trixie",))))
     inventory = yaml.safe_load(text)
     assert inventory["all"]["children"]["nodes"]["hosts"]["n2"] == {
@@ -106,7 +106,7 @@ def test_an_inventory_holds_literal_values() -> None:
 
 def test_ssh_config_quotes_what_openssh_would_take_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/opt/my venv/50%/python")
-    driver = NspawnDriver(HOME, "demo")
+    driver = NspawnDriver(Place(HOME, "demo"))
     config = ssh.config(driver.names, driver.planned(Wish(count=1)))
     (proxy,) = [line for line in config.splitlines() if "ProxyCommand" in line]
     words = shlex.split(proxy)
@@ -126,15 +126,15 @@ def test_the_console_is_told_without_its_colours(tmp_path: Path, monkeypatch: py
 
 def test_every_registered_driver_can_be_had() -> None:
     for name in drivers.DRIVERS:
-        made = drivers.get(name, HOME, "demo")
+        made = drivers.get(name, Place(HOME, "demo"))
         assert all(callable(getattr(made, promise)) for promise in ("doctor", "planned", "status", "up", "down"))
     with pytest.raises(UsageError, match="there is no driver 'vmware'"):
-        drivers.get("vmware", HOME, "demo")
+        drivers.get("vmware", Place(HOME, "demo"))
 
 
 @pytest.mark.parametrize(("count", "told"), [(3, 0), (22, 0), (23, 23), (200, 200)])
 def test_neighbours_are_told_only_when_they_are_too_many_to_be_learnt(count: int, told: int) -> None:
-    driver = NspawnDriver(HOME, "demo")
+    driver = NspawnDriver(Place(HOME, "demo"))
     first, *rest = fabric.neighbours(driver.names, driver.planned(Wish(count=count)).nodes).splitlines()
     assert first == "neighbour flush dev eth0 nud permanent"
     assert len(rest) == told
