@@ -21,7 +21,8 @@ class Cluster:
 
     ``inventory`` is an Ansible inventory of literal values, ``ssh_config`` an OpenSSH configuration with one
     ``Host`` for each node name. ``client_netns`` is the network namespace in which the outside client lives,
-    ``None`` when that is the namespace of this process. ``uid`` is drawn anew whenever nodes are made, so that
+    ``None`` when that is the namespace of this process; ``client_address``
+    is the address it comes from, empty when that is not known. ``uid`` is drawn anew whenever nodes are made, so that
     a pod left over from an earlier lab can be told from ours.
     """
 
@@ -32,3 +33,4 @@ class Cluster:
     inventory: Path
     ssh_config: Path
     client_netns: Path | None = None
+    client_address: str = ""

@@ -23,7 +23,8 @@ class Share:
     """How one cell of traffic spread: from a vantage point to one nodePort of one node.
 
     ``counts`` maps pod keys to answers (an unexpected responder by the name it gave), ``failures`` outcome
-    names to attempts. ``connect_ms_p50`` and ``connect_ms_p99`` are milliseconds over the successful attempts.
+    names to attempts. ``promise`` is how the cell is judged: ``spread``, ``coverage``, ``sticky`` (one pod answers
+    this client), ``refused`` or ``silent``. ``connect_ms_p50`` and ``connect_ms_p99`` are milliseconds over the successful attempts.
     """
 
     vantage: str
@@ -37,6 +38,18 @@ class Share:
     late: int = 0
     connect_ms_p50: float | None = None
     connect_ms_p99: float | None = None
+    promise: str = "spread"
+
+    @property
+    def lost(self) -> int:
+        """Attempts that failed or came late, though an answer was promised."""
+        return 0 if self.promise in ("refused", "silent") else sum(self.failures.values()) + self.late
+
+    @property
+    def wants(self) -> frozenset[str]:
+        """The pods of ``counts`` whose silence would be a fault; those of a client that sticks are not known before."""
+        heard = frozenset(pod for pod, times in self.counts.items() if times)
+        return heard if self.promise == "sticky" and heard else frozenset(self.counts)
 
 
 @dataclass(frozen=True, slots=True)

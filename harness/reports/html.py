@@ -87,12 +87,18 @@ def _service(run: Run, shares: Sequence[Share]) -> Iterator[str]:
     ours = [share for share in shares if share.vantage in (OUTSIDE, share.node)]
     for share in ours:
         total = sum(share.counts.values())
-        cells = "".join(_cell(share.counts.get(pod, 0), total, len(pods), expected=pod in home) for pod in pods)
+        fair = max(1, len(share.wants))
+        cells = "".join(
+            _cell(share.counts.get(pod, 0), total, fair, expected=pod in home)
+            if pod in share.wants or pod not in home
+            else '<td class="faint">·</td>'
+            for pod in pods
+        )
         yield f"<tr><td>{escape(share.vantage)} → {escape(share.node)}</td>{cells}{_lost(share)}{_times(share)}</tr>"
     yield "</table></div>"
     others = [share for share in shares if share not in ours]
     if others:
-        bad = [share for share in others if share.failures or share.late]
+        bad = [share for share in others if share.lost]
         text = f"Node to other node: {sum(share.attempts for share in others)} probes over {len(others)} pairs, "
         names = ", ".join(f"{escape(share.vantage)} → {escape(share.node)}" for share in bad[:12])
         ending = f"{len(bad)} pairs with failures" + (f": {names}" if bad else ".")
@@ -121,6 +127,8 @@ def _bar(share: float, fair: float) -> str:
 def _lost(share: Share) -> str:
     parts = [f"{number} {escape(name)}" for name, number in sorted(share.failures.items())]
     parts += [f"{share.late} late"] if share.late else []
+    if share.promise == "silent":
+        return f'<td class="faint">{", ".join(parts) or 0}: silence is promised</td>'
     return f'<td class="bad">✗ {", ".join(parts)}</td>' if parts else '<td class="faint">0</td>'
 
 

@@ -91,10 +91,15 @@ def _matrix(run: Run, shares: Sequence[Share], pods: Sequence[str]) -> Table:
     for pod, name in short_names(pods).items():
         table.add_column(f"{name}\non {home[pod]}" if pod in home else f"{name}\nNOT OURS", justify="right")
     table.add_column("failed", justify="right")
-    fair = 1 / max(1, sum(pod in home for pod in pods))
     for share in shares:
         total = sum(share.counts.values())
-        cells = [_cell(share.counts.get(pod, 0), total, fair, expected=pod in home) for pod in pods]
+        fair = 1 / max(1, sum(pod in home for pod in share.wants))
+        cells = [
+            _cell(share.counts.get(pod, 0), total, fair, expected=pod in home)
+            if pod in share.wants or pod not in home
+            else Text("·", "dim")
+            for pod in pods
+        ]
         table.add_row(_place(share), *cells, _failed(share))
     return table
 
@@ -116,6 +121,8 @@ def _cell(count: int, total: int, fair: float, *, expected: bool) -> Text:
 def _failed(share: Share) -> Text:
     parts = [f"{number} {name}" for name, number in sorted(share.failures.items())]
     parts += [f"{share.late} late"] if share.late else []
+    if share.promise == "silent":
+        return Text(f"{', '.join(parts)}: silence is promised" if parts else "0", "dim")
     return Text(f"✗ {', '.join(parts)}", "bold red") if parts else Text("0", "dim")
 
 
@@ -126,17 +133,18 @@ def _folded(shares: Sequence[Share], pods: Sequence[str]) -> Table:
         table.add_column(heading, justify="left" if heading == "from outside to" else "right")
     for share in shares:
         total = sum(share.counts.values()) or 1
-        parts = sorted(100 * share.counts.get(pod, 0) / total for pod in pods)
-        seen = sum(bool(share.counts.get(pod)) for pod in pods)
-        style = "bold red" if seen < len(pods) else ""
+        parts = sorted(100 * share.counts.get(pod, 0) / total for pod in share.wants) or [0.0]
+        seen = sum(bool(share.counts.get(pod)) for pod in share.wants)
+        style = "bold red" if seen < len(share.wants) else ""
         shown = [f"{value:.1f} %" for value in (parts[0], parts[len(parts) // 2], parts[-1])]
-        table.add_row(share.node, str(share.attempts), Text(f"{seen} of {len(pods)}", style), *shown, _failed(share))
+        told = Text(f"{seen} of {len(share.wants)}", style)
+        table.add_row(share.node, str(share.attempts), told, *shown, _failed(share))
     return table
 
 
 def _from_nodes(shares: Sequence[Share], *, refused: bool) -> Text | Table:
     """Node to node: a sign for each pair, or one line when all is well."""
-    bad = [share for share in shares if (share.failures or share.late) and not refused]
+    bad = [share for share in shares if share.lost and not refused]
     nodes = list(dict.fromkeys(share.node for share in shares))
     attempts = sum(share.attempts for share in shares)
     if refused:
@@ -157,8 +165,7 @@ def _from_nodes(shares: Sequence[Share], *, refused: bool) -> Text | Table:
 def _pair(share: Share | None) -> Text:
     if share is None:
         return Text("–", "dim")
-    lost = sum(share.failures.values()) + share.late
-    return Text(f"✗ {lost}/{share.attempts}", "bold red") if lost else Text("✓", "green")
+    return Text(f"✗ {share.lost}/{share.attempts}", "bold red") if share.lost else Text("✓", "green")
 
 
 def _verdicts(console: Console, run: Run) -> None:

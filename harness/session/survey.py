@@ -37,7 +37,8 @@ class Survey:
 def survey(cluster: Cluster, plan: Plan, listener: Listener) -> Survey:
     """Probe every nodePort of every node from everywhere, ask the nodes, judge, and explain what is wrong."""
     vantages = (OUTSIDE, *(node.name for node in cluster.nodes))
-    cells = verdicts.expectations(plan, vantages)
+    outside = {OUTSIDE: cluster.client_address} if cluster.client_address else {}
+    cells = verdicts.expectations(plan, vantages, outside)
     seed = secrets.randbelow(2**31)
     listener(Step(f"probing {len(cells)} cells: {len(vantages)} vantage points × {len(cluster.nodes)} nodes"))
     with ThreadPoolExecutor(max_workers=1) as aside, probes.open_probers(cluster, vantages, seed=seed) as probers:

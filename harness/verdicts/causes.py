@@ -99,7 +99,9 @@ CAUSES: dict[str, Cause] = {
         "Pods on other nodes answer the client directly, past {node}, so the client does not know the answers for its "
         "own: only pods on {node} itself can be reached through it{other}.",
         "harness exec {node} -- nft list table ip nodeport (look for `masquerade`)",
-        RESTART,
+        RESTART
+        + " Connections begun meanwhile stay stuck for two minutes more, until conntrack forgets them, and so does "
+        "a new one from the same client port: `harness exec {node} -- conntrack -D -p tcp --state SYN_SENT` ends that.",
     ),
     "endpoint-dead": Cause(
         "{pod} on {home} is dead: nothing listens on {address}",
@@ -204,6 +206,27 @@ CAUSES: dict[str, Cause] = {
         "The Service has no endpoints, so clients should learn at once; here they wait until they give up{other}.",
         ALL_RULES,
         "Find the rule that drops; without endpoints a nodePort must be refused.",
+    ),
+    "affinity-broken": Cause(
+        "{node} does not keep a client with its pod",
+        "The Service has sessionAffinity ClientIP, so one client belongs to one pod until it was silent for "
+        "timeoutSeconds; here its connections went to {other}.",
+        RULES + " (look for `affinity`)",
+        RESTART,
+    ),
+    "not-dropped": Cause(
+        "{node} does not stay silent on {ports}",
+        "The node has no pod of the Service while externalTrafficPolicy is Local, or the client is not among the "
+        "allowed sources: a load balancer must see silence there. Who answered: {other}.",
+        RULES,
+        RESTART,
+    ),
+    "source-hidden": Cause(
+        "{node} hides clients from their pods",
+        "With externalTrafficPolicy Local pods have to see the client's own address; they saw {other}: something "
+        "masquerades on {node}, our rules or those of somebody else.",
+        ALL_RULES + " (look for `masquerade` and `snat`)",
+        RESTART,
     ),
     "packet-loss": Cause(
         "Packets to {node} get lost",

@@ -140,6 +140,24 @@ def refusals(shape: Shape) -> list[Finding]:
     return found
 
 
+_UNKEPT = {Kind.ASTRAY: "affinity-broken", Kind.HEARD: "not-dropped", Kind.HIDDEN: "source-hidden"}
+
+
+def unkept_policies(shape: Shape) -> list[Finding]:
+    """Clients that do not stick to a pod or are hidden from it, and nodePorts heard where they should stay silent."""
+    found = []
+    for node in shape.nodes:
+        for kind, cause in _UNKEPT.items():
+            claimed = shape.claim([kind], node=node)
+            counts = [each.view.counts for each in claimed]
+            names = {name for each in counts for name in (*each.answers, *each.wrong)}
+            if kind is Kind.HIDDEN:
+                names = {address for each in counts for address in each.sources}
+            if claimed:
+                found.append(Finding(cause, node, tuple(claimed), other=", ".join(sorted(names)) or "nobody"))
+    return found
+
+
 def losses(shape: Shape) -> list[Finding]:
     """What is left: failures of pods that are all alive, and what fits nothing."""
     found = []

@@ -10,7 +10,7 @@ from harness.verdicts import sequential, stats
 from harness.verdicts.expectations import Cell, Depth
 from harness.verdicts.sequential import Decision, State
 from harness.verdicts.stages import Alarm as Cry
-from harness.verdicts.stages import Budget, alarm, limit, refuses, shares_of, unseen_pods
+from harness.verdicts.stages import Budget, alarm, limit, refuses, shares_of, stays_silent, strays, unseen_pods
 from harness.verdicts.tally import Counts, Tally
 
 
@@ -54,17 +54,22 @@ def verdicts(case: Case) -> list[Verdict]:
     """All verdicts of one cell."""
     if case.both.n == 0:
         held_up = f"nothing can be said: {case.both.set_aside} of {case.both.asked} attempts were held up in the prober"
-        check = "refused" if case.cell.depth is Depth.REFUSED else "answers"
+        check = {Depth.REFUSED: "refused", Depth.SILENT: "dropped"}.get(case.cell.depth, "answers")
         return [case.verdict(check, Status.INCONCLUSIVE, held_up)]
     if case.cell.depth is Depth.REFUSED:
         return [_refused(case)]
+    if case.cell.depth is Depth.SILENT:
+        return [_dropped(case)]
+    kept = [_source(case)] if case.cell.source else []
+    if case.cell.depth is Depth.STICKY:
+        return [_answers(case), _responders(case), _affinity(case), *kept]
     answers, responders, coverage = _answers(case), _responders(case), _coverage(case)
     found = [answers, responders, coverage]
     if case.cell.depth is Depth.SPREAD and len(case.cell.endpoints) > 1:
         dirty = [verdict.check for verdict in found if verdict.status is Status.FAIL]
         silent = coverage.status is Status.INCONCLUSIVE
         found.append(_spread_skipped(case, dirty) if dirty or silent else _spread(case))
-    return found
+    return [*found, *kept]
 
 
 def _twice(case: Case, kind: Callable[[Counts], int]) -> Status:
@@ -246,3 +251,40 @@ def _refused(case: Case) -> Verdict:
     told = f"black hole: no endpoints, but {both.n} attempts met silence instead of a refusal: {outcomes(both)}"
     status = Status.FAIL if case.second.n else Status.INCONCLUSIVE
     return case.verdict("refused", status, told)
+
+
+def _dropped(case: Case) -> Verdict:
+    both = case.both
+    if stays_silent(both):
+        return case.verdict("dropped", Status.PASS, f"as promised, {both.n} of {both.n} attempts met silence")
+    status = _twice(case, lambda counts: 0 if stays_silent(counts) else 1)
+    came = f"{both.answered} answered" + (f", by {_listed(both.wrong)}" if both.wrong else "")
+    told = f"should be dropped in silence, but of {both.n} attempts {came}; {outcomes(both) or 'none failed'}"
+    return case.verdict("dropped", status, told if status is Status.FAIL else f"transient: {told}")
+
+
+def _affinity(case: Case) -> Verdict:
+    if not case.both.answers:
+        return case.verdict("affinity", Status.SKIP, "none of its pods answered")
+    status = _twice(case, strays)
+    if status is Status.PASS:
+        who, times = next(iter(case.both.answers.items()))
+        pods = len(case.cell.endpoints)
+        told = f"one client, one pod: {who} gave all {times} answers, of {pods} pods that it could have been"
+        return case.verdict("affinity", status, told)
+    told = f"one client was sent to {len(case.both.answers)} pods: {_listed(case.both.answers)}"
+    if status is Status.INCONCLUSIVE:
+        told = f"transient: {told}, but not in both samples{_sizes(case)}"
+    return case.verdict("affinity", status, told)
+
+
+def _source(case: Case) -> Verdict:
+    """One answer is enough to tell: an address is translated by a rule, not by luck."""
+    wanted, seen = case.cell.source, case.both.sources
+    if not seen:
+        return case.verdict("source", Status.SKIP, "no answer tells which client address its pod saw")
+    others = {address: times for address, times in seen.items() if address != wanted}
+    if not others:
+        return case.verdict("source", Status.PASS, f"pods saw the client's own address, {wanted}")
+    told = f"pods should see the client's own address, {wanted}, but saw {_listed(others)}"
+    return case.verdict("source", Status.FAIL, told)

@@ -58,7 +58,7 @@ def target_of(endpoint: Expected, cell: Cell) -> Target:
 
 
 def _worth_asking(cells: Sequence[Cell], tallies: Tallies) -> list[Expected]:
-    endpoints = list(cells[0].endpoints)
+    endpoints = list({endpoint.pod: endpoint for cell in cells for endpoint in cell.endpoints}.values())
     if len(endpoints) <= MANY:
         return endpoints
     silent = {

@@ -34,6 +34,7 @@ RULES: tuple[Callable[[Shape], list[Finding]], ...] = (
     cell_rules.single_cells,
     cell_rules.weights,
     cell_rules.refusals,
+    cell_rules.unkept_policies,
     cell_rules.losses,
 )
 """In this order; a new cause is a new rule here and its words in ``causes``."""

@@ -8,17 +8,22 @@ How deep a cell is looked at follows from the path its packets take through the 
   and firewalls differ from source to source, but only until every pod was seen: a few dozen answers. These are
   the cells whose number grows with the square of the nodes.
 - a Service without endpoints must refuse actively, from everywhere.
+- with ``sessionAffinity: ClientIP`` everything from one vantage point has to be answered by one and the same pod.
+- with ``externalTrafficPolicy: Local`` only pods of the asked node may answer, and a node without one stays silent
+  (KEP-1669, upstream's "should only target nodes with endpoints"); a node that asks itself is not external.
+- a nodePort with a list of allowed sources stays silent for all others; a node's own traffic is not looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
 
 from harness.model.observation import OUTSIDE, Target
-from harness.model.plan import Endpoint, Plan, PlannedPort, PlannedService
-from harness.model.workload import Protocol
+from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
+from harness.model.workload import Protocol, TrafficPolicy
 
 
 class Depth(StrEnum):
@@ -26,7 +31,9 @@ class Depth(StrEnum):
 
     SPREAD = "spread"
     COVERAGE = "coverage"
+    STICKY = "sticky"
     REFUSED = "refused"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +61,17 @@ class CellKey:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One expectation: ``endpoints`` have equal shares of what ``key`` leads to; without any, it is refused."""
+    """One expectation: ``endpoints`` answer what ``key`` leads to, as ``depth`` says; without any, nobody does.
+
+    ``source`` is the client address that pods have to see, empty when none is promised or known.
+    """
 
     key: CellKey
     service: str
     port: int
     depth: Depth
     endpoints: tuple[Expected, ...]
+    source: str = ""
 
     @property
     def vantage(self) -> str:
@@ -87,37 +98,64 @@ class Cell:
         return f"{self.vantage} → {self.node}, {self.service} {self.port} on {self.nodeport}"
 
 
-def expectations(plan: Plan, vantages: Sequence[str]) -> tuple[Cell, ...]:
+def expectations(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str] | None = None) -> tuple[Cell, ...]:
     """All cells of a plan: every nodePort, of every node, from every vantage point, in the plan's order.
 
-    ``vantages`` are ``OUTSIDE`` and names of nodes. Services that are not of type NodePort promise nothing here.
+    ``vantages`` are ``OUTSIDE`` and names of nodes; ``addresses`` says what their packets' source address is, where
+    that is known beside the nodes' own. Left out are cells of which nothing can be said: Services that are not of
+    type NodePort, endpoints that are no pod of this plan (who answers is not known), and a nodePort with a list of
+    allowed sources, asked from an address that is not known.
     """
-    pods = {pod.key: pod for pod in plan.pods}
+    pods = {pod.address: pod for pod in plan.pods}
+    known = {node.name: node.address for node in plan.nodes} | dict(addresses or {})
     cells: list[Cell] = []
     for service, port in _node_ports(plan):
-        endpoints = tuple(
-            _expected(endpoint, pods[endpoint.pod].name, pods[endpoint.pod].uid, port.protocol)
-            for endpoint in port.endpoints
-        )
+        if any(endpoint.address not in pods for endpoint in port.endpoints):
+            continue
         for node in plan.nodes:
-            target = Target(node.name, node.address, port.node_port or 0, port.protocol)
-            cells += [
-                Cell(CellKey(vantage, target), service.key, port.port, _depth(vantage, node.name, endpoints), endpoints)
-                for vantage in vantages
-            ]
+            for vantage in vantages:
+                if service.allowed_sources and vantage not in known:
+                    continue
+                found = _cell(service, port, node, vantage, known.get(vantage, ""), pods)
+                cells.append(found)
     return tuple(cells)
+
+
+def _cell(
+    service: PlannedService,
+    port: PlannedPort,
+    node: PlannedNode,
+    vantage: str,
+    source: str,
+    pods: Mapping[str, PlannedPod],
+) -> Cell:
+    external = vantage != node.name
+    local = external and service.external_traffic_policy is TrafficPolicy.LOCAL
+    served = [endpoint for endpoint in port.endpoints if not local or pods[endpoint.address].node == node.name]
+    if external and service.allowed_sources and not _allowed(source, service.allowed_sources):
+        depth, served = Depth.SILENT, []
+    elif not port.endpoints:
+        depth = Depth.REFUSED
+    elif not served:
+        depth = Depth.SILENT
+    elif service.affinity_seconds:
+        depth = Depth.STICKY
+    else:
+        depth = Depth.SPREAD if vantage in (OUTSIDE, node.name) else Depth.COVERAGE
+    target = Target(node.name, node.address, port.node_port or 0, port.protocol)
+    endpoints = tuple(_expected(endpoint, pods[endpoint.address], port.protocol) for endpoint in served)
+    kept = source if local and served else ""
+    return Cell(CellKey(vantage, target), service.key, port.port, depth, endpoints, kept)
+
+
+def _allowed(source: str, networks: Sequence[str]) -> bool:
+    return any(IPv4Address(source) in IPv4Network(network) for network in networks)
 
 
 def _node_ports(plan: Plan) -> list[tuple[PlannedService, PlannedPort]]:
     return [(service, port) for service in plan.services for port in service.ports if port.node_port is not None]
 
 
-def _expected(endpoint: Endpoint, hostname: str, uid: str, protocol: Protocol) -> Expected:
-    told = uid if protocol is Protocol.TCP else ""
-    return Expected(endpoint.pod, hostname, told, endpoint.node, endpoint.address, endpoint.port)
-
-
-def _depth(vantage: str, node: str, endpoints: tuple[Expected, ...]) -> Depth:
-    if not endpoints:
-        return Depth.REFUSED
-    return Depth.SPREAD if vantage in (OUTSIDE, node) else Depth.COVERAGE
+def _expected(endpoint: Endpoint, pod: PlannedPod, protocol: Protocol) -> Expected:
+    told = pod.uid if protocol is Protocol.TCP else ""
+    return Expected(pod.key, pod.name, told, pod.node, endpoint.address, endpoint.port)

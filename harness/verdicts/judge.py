@@ -7,7 +7,11 @@ answers        is every attempt answered, at the first SYN?                    o
 responders     do only the Service's own pods answer?                          one stranger, again
 coverage       does every pod answer?                                          one silent pod, again
 spread         has every pod its fair share?                                   a refuted fair share, again
+affinity       does a client stick to one pod, where that is promised?         answers of two pods, again
+source         do pods see the client's own address, where that is promised?   another address
 refused        is a nodePort without endpoints refused actively?               an answer, or silence, again
+dropped        does a node without a local pod, or one that must not let us    an answer or refusal, again
+               in, stay silent, where that is promised?
 node-state     does the node say of itself that all is as it should be?        one fact
 =============  ==============================================================  ==================================
 

@@ -16,13 +16,18 @@ def judge_plan(plan: Plan) -> tuple[Verdict, ...]:
     (API rule), so it is skipped.
     """
     services = [service for service in plan.services if any(port.node_port is not None for port in service.ports)]
-    return tuple(_verdict(service) for service in services)
+    return tuple(_verdict(service, plan) for service in services)
 
 
-def _verdict(service: PlannedService) -> Verdict:
-    pods = {endpoint.pod for port in service.ports for endpoint in port.endpoints}
+def _verdict(service: PlannedService, plan: Plan) -> Verdict:
+    ours = {pod.address for pod in plan.pods}
+    ends = {endpoint.address for port in service.ports for endpoint in port.endpoints}
+    pods = ends & ours
     evidence = {"pods": len(pods), "selector": dict(service.selector)}
-    if pods:
+    if ends - ours:
+        strange = ", ".join(sorted(ends - ours))
+        status, told = Status.SKIP, f"not probed: {strange} is no pod of this plan, so who answers cannot be told"
+    elif pods:
         status, told = Status.PASS, f"{len(pods)} {'pod' if len(pods) == 1 else 'pods'} behind it"
     elif not service.selector:
         status, told = Status.SKIP, "no selector, so no endpoints of its own"

@@ -30,6 +30,9 @@ class Kind(StrEnum):
     SHARE = "wrong share"
     LOSS = "failures of live pods"
     REFUSAL = "wrong refusal"
+    ASTRAY = "client that does not stick"
+    HEARD = "answer in place of silence"
+    HIDDEN = "client address not kept"
 
 
 class Mode(StrEnum):
@@ -106,7 +109,7 @@ class Shape:
     @property
     def endpoints(self) -> tuple[Expected, ...]:
         """The pods that should answer."""
-        return self.views[0].cell.endpoints
+        return tuple({endpoint.pod: endpoint for view in self.views for endpoint in view.cell.endpoints}.values())
 
     @property
     def nodes(self) -> list[str]:
@@ -205,19 +208,26 @@ def _view(cell: Cell, counts: Counts, sick: bool) -> View:
     everyone = frozenset(endpoint.pod for endpoint in cell.endpoints)
     if counts.answered == 0:
         return View(cell, counts, everyone if sick else frozenset(), sick)
-    return View(cell, counts, frozenset(unseen_pods(cell, counts)) if sick and unlikely else frozenset(), sick)
+    judged = sick and unlikely and cell.depth is not Depth.STICKY
+    return View(cell, counts, frozenset(unseen_pods(cell, counts)) if judged else frozenset(), sick)
 
 
 def _symptoms(view: View, verdicts: list[Verdict]) -> list[Symptom]:
     failed = {verdict.check: verdict for verdict in verdicts}
     if view.cell.depth is Depth.REFUSED:
         return [Symptom(view, Kind.REFUSAL)] if failed else []
+    if view.cell.depth is Depth.SILENT:
+        return [Symptom(view, Kind.HEARD)] if failed else []
     order = [endpoint.pod for endpoint in view.cell.endpoints if endpoint.pod in view.silent]
     found = [Symptom(view, Kind.SILENT, pod) for pod in order]
     if "responders" in failed:
         found += [Symptom(view, Kind.STRANGER, name) for name in view.counts.wrong]
     if "spread" in failed:
         found.append(Symptom(view, Kind.SHARE, str(failed["spread"].evidence.get("suspect", ""))))
+    if "source" in failed:
+        found.append(Symptom(view, Kind.HIDDEN))
+    if "affinity" in failed:
+        found.append(Symptom(view, Kind.ASTRAY))
     if "answers" in failed and not view.silent:
         found.append(Symptom(view, Kind.LOSS))
     return found

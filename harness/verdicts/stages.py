@@ -29,11 +29,17 @@ FLOOR = 40
 REFUSALS = 6
 """Attempts at a nodePort that must refuse: no more than the burst after which ICMP errors are held back."""
 
+SILENCES = 4
+"""Attempts at a nodePort that must stay silent: silence is not a matter of luck, and each costs a time-out."""
+
 ENOUGH_FAILURES = 32
 """Failures in stage two after which nothing more is learnt, and each may cost a time-out."""
 
 CONFIRM_LIMIT = 2000
 """The most that is asked to see a rare failure again."""
+
+_FIXED = {Depth.REFUSED: REFUSALS, Depth.SILENT: SILENCES, Depth.STICKY: FLOOR}
+"""The sample sizes that depend on nothing."""
 
 ACTIVE_REFUSALS = (Outcome.REFUSED, Outcome.UNREACHABLE)
 """Outcomes by which a nodePort without endpoints keeps its promise: TCP RST or an ICMP error."""
@@ -59,7 +65,7 @@ class Budget:
     @classmethod
     def of(cls, cells: Sequence[Cell], levels: Levels) -> Budget:
         """What each of these cells may spend. Both stages may miss, so each may miss half as often."""
-        several = [cell for cell in cells if len(cell.endpoints) > 1]
+        several = [cell for cell in cells if len(cell.endpoints) > 1 and cell.depth is not Depth.STICKY]
         spread = sum(cell.depth is Depth.SPREAD for cell in several)
         share = levels.false_alarm / 2
         return cls(share / max(1, spread), share / max(1, len(several)), levels.miss, levels.miss / 2)
@@ -89,12 +95,25 @@ def refuses(counts: Counts) -> bool:
     return counts.answered == 0 and any(counts.failures.get(outcome) for outcome in ACTIVE_REFUSALS)
 
 
+def stays_silent(counts: Counts) -> bool:
+    """Whether nothing at all came back: a firewall's *drop*, not a refusal."""
+    return counts.failures.get(Outcome.TIMEOUT, 0) == counts.n
+
+
+def strays(counts: Counts) -> int:
+    """Answers by other pods than the one that answered most: 0 when the client sticks to one."""
+    return sum(counts.answers.values()) - max(counts.answers.values(), default=0)
+
+
 def alarm(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Alarm:
     """What one stage's sample cries about, at ``alpha`` for the test of shares."""
-    if cell.depth is Depth.REFUSED:
-        return Alarm.NONE if counts.n == 0 or refuses(counts) else Alarm.HARD
-    if counts.bad:
+    if cell.depth in (Depth.REFUSED, Depth.SILENT):
+        as_promised = refuses if cell.depth is Depth.REFUSED else stays_silent
+        return Alarm.NONE if counts.n == 0 or as_promised(counts) else Alarm.HARD
+    if counts.bad or (cell.depth is Depth.STICKY and strays(counts)):
         return Alarm.HARD
+    if cell.depth is Depth.STICKY:
+        return Alarm.NONE
     if cell.depth is Depth.SPREAD:
         return Alarm.SPREAD if shares_of(cell, counts, alpha, budget).state is State.SUSPECT else Alarm.NONE
     enough = counts.n >= stats.coverage_sample(len(cell.endpoints), budget.coverage)
@@ -136,7 +155,7 @@ def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
     if crying is Alarm.NONE:
         return _ask(cell, tally.first.asked, _first_target(cell, tally.first, budget), _bound(cell, budget))
     second = tally.second or Counts()
-    if crying is Alarm.HARD and cell.depth is not Depth.REFUSED:
+    if crying is Alarm.HARD and tally.first.bad and cell.depth not in (Depth.REFUSED, Depth.SILENT):
         target = _hard_target(cell, tally, budget)
     else:
         target = _second_target(cell, second, crying, budget)
@@ -157,8 +176,8 @@ def _bound(cell: Cell, budget: Budget) -> int:
 def limit(cell: Cell, budget: Budget) -> int:
     """The number of answers at which a stage gives up."""
     endpoints = len(cell.endpoints)
-    if cell.depth is Depth.REFUSED:
-        return REFUSALS
+    if cell.depth in (Depth.REFUSED, Depth.SILENT, Depth.STICKY):
+        return _FIXED[cell.depth]
     if cell.depth is Depth.COVERAGE or endpoints == 1:
         return max(FLOOR, stats.coverage_sample(endpoints, budget.coverage))
     return max(FLOOR, sequential.cap(endpoints, budget.spread, budget.beta))
@@ -166,8 +185,8 @@ def limit(cell: Cell, budget: Budget) -> int:
 
 def _first_target(cell: Cell, counts: Counts, budget: Budget) -> int:
     """How many attempts stage one should have made in all by the end of the next round."""
-    if cell.depth is Depth.REFUSED:
-        return REFUSALS if counts.n == 0 else 0
+    if cell.depth in (Depth.REFUSED, Depth.SILENT):
+        return _FIXED[cell.depth] if counts.n == 0 else 0
     if counts.asked == 0:
         return SCOUT
     return counts.asked + _quiet_target(cell, counts, budget.spread, budget)
@@ -176,8 +195,8 @@ def _first_target(cell: Cell, counts: Counts, budget: Budget) -> int:
 def _quiet_target(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> int:
     """How many attempts more while nothing is wrong: 0 when coverage and shares are settled."""
     endpoints, n = len(cell.endpoints), counts.n
-    if n < FLOOR and cell.depth is Depth.COVERAGE:
-        return FLOOR - n
+    if cell.depth is Depth.STICKY or (n < FLOOR and cell.depth is Depth.COVERAGE):
+        return max(0, FLOOR - n)
     if cell.depth is Depth.COVERAGE:
         missing = stats.coverage_sample(endpoints, budget.coverage) - n
         return max(0, missing) if unseen_pods(cell, counts) else 0
@@ -190,9 +209,9 @@ def _quiet_target(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> i
 
 
 def _second_target(cell: Cell, second: Counts, crying: Alarm, budget: Budget) -> int:
-    """How many attempts more to see a silent pod, a skew or a wrong refusal again."""
-    if cell.depth is Depth.REFUSED:
-        return REFUSALS if second.asked == 0 else 0
+    """How many attempts more to see a silent pod, a skew, a stray answer or a wrong refusal again."""
+    if cell.depth in (Depth.REFUSED, Depth.SILENT):
+        return _FIXED[cell.depth] if second.asked == 0 else 0
     if second.bad:
         return 0
     if crying is Alarm.COVERAGE:

@@ -201,6 +201,7 @@ def _share(cell: Cell, counts: Counts) -> Share:
         late=counts.late,
         connect_ms_p50=_quantile(ordered, 0.5),
         connect_ms_p99=_quantile(ordered, 0.99),
+        promise=str(cell.depth),
     )
 
 

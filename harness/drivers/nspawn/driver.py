@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.drivers import Check, Place, Progress, Wish
 from harness.drivers.nspawn import doctor, fabric, limits, lock, machine, recipe, root, ssh, state
-from harness.drivers.nspawn.names import MOST_NODES, NETNS, Names, node_address, node_name
+from harness.drivers.nspawn.names import GATEWAY, MOST_NODES, NETNS, Names, node_address, node_name
 from harness.drivers.nspawn.state import LabState
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
@@ -141,6 +141,7 @@ class NspawnDriver:
             inventory=self.home / "inventory.yml",
             ssh_config=self.home / "ssh_config",
             client_netns=NETNS / self.names.fabric,
+            client_address=GATEWAY,
         )
 
 
