@@ -24,7 +24,8 @@ class Share:
 
     ``counts`` maps pod keys to answers (an unexpected responder by the name it gave), ``failures`` outcome
     names to attempts. ``promise`` is how the cell is judged: ``spread``, ``coverage``, ``sticky`` (one pod answers
-    this client), ``refused`` or ``silent``. ``connect_ms_p50`` and ``connect_ms_p99`` are milliseconds over the successful attempts.
+    this client), ``refused`` or ``silent``. ``connect_ms_p50`` and ``connect_ms_p99`` are milliseconds over the
+    successful attempts.
     """
 
     vantage: str

@@ -1,0 +1,103 @@
+"""Affinity, traffic policies and allow lists on real nodes: kept, and each seen broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.drivers import Wish
+from harness.model.cluster import Cluster
+from harness.model.plan import Plan
+from harness.model.progress import silent
+from harness.model.verdict import Status
+from harness.session import run, survey
+from harness.session.lab import Lab
+from tests.lab.faults import Injection, injected
+
+pytestmark = pytest.mark.lab
+
+POLICIES = Path(__file__).parents[2] / "examples" / "policies.yaml"
+BY_CHANCE = """nft -f - <<END
+table ip stranger {{
+  chain before {{
+    type nat hook prerouting priority -105
+    tcp dport 30010 dnat ip to numgen random mod 2 map {{ 0 : {first}, 1 : {second} }}:80
+  }}
+  chain after {{
+    type nat hook postrouting priority 90
+    meta l4proto tcp ct original proto-dst 30010 masquerade
+  }}
+}}
+END"""
+HIDING = """nft -f - <<END
+table ip stranger {{
+  chain after {{
+    type nat hook postrouting priority 90
+    meta l4proto tcp ct original proto-dst 30011 masquerade
+  }}
+}}
+END"""
+REFUSING = """nft -f - <<END
+table ip stranger {{
+  chain before {{
+    type filter hook prerouting priority -150
+    tcp dport 30011 reject with tcp reset
+  }}
+}}
+END"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab.at(tmp_path_factory.mktemp("policies"), "policies", "nspawn")
+    try:
+        lab.driver.up(Wish(3), lambda _text: None)
+        run.apply_only(lab, [str(POLICIES)], silent)
+        yield lab
+    finally:
+        lab.driver.down(lambda _text: None)
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Cluster:
+    return lab.cluster()
+
+
+@pytest.fixture(scope="module")
+def plan(lab: Lab, cluster: Cluster) -> Plan:
+    applied = lab.applied_plan(cluster)
+    assert applied is not None
+    return applied
+
+
+def test_policies_that_are_kept_pass(cluster: Cluster, plan: Plan) -> None:
+    found = survey.survey(cluster, plan, silent)
+    assert [str(verdict) for verdict in found.verdicts if verdict.status is not Status.PASS] == []
+    checks = {verdict.check for verdict in found.verdicts}
+    assert {"affinity", "dropped", "source", "coverage"} <= checks
+    assert {share.promise for share in found.shares if share.service == "default/few"} >= {"silent", "spread"}
+
+
+@pytest.mark.parametrize(
+    ("script", "node", "check", "cause"),
+    [
+        pytest.param(BY_CHANCE, "n2", "affinity", "affinity-broken", id="a client is sent to any pod"),
+        pytest.param(HIDING, "n1", "source", "source-hidden", id="a client is hidden from local pods"),
+        pytest.param(REFUSING, "n3", "dropped", "not-dropped", id="a node without a local pod refuses"),
+    ],
+)
+def test_a_policy_that_is_not_kept_is_found(
+    script: str, node: str, check: str, cause: str, cluster: Cluster, plan: Plan
+) -> None:
+    first, second = (pod.address for pod in plan.pods)
+    breaks = script.format(first=first, second=second)
+    with injected(cluster, Injection(node, breaks, "nft list table ip stranger", "nft delete table ip stranger")):
+        found = survey.survey(cluster, plan, silent)
+    failed = [verdict for verdict in found.verdicts if verdict.status is Status.FAIL]
+    assert any(verdict.check == check and verdict.node == node for verdict in failed), failed
+    told = {(diagnosis.cause, diagnosis.node) for diagnosis in found.diagnoses}
+    assert (cause, node) in told, told
+    again = survey.survey(cluster, plan, silent)
+    assert [str(verdict) for verdict in again.verdicts if verdict.status is not Status.PASS] == []
