@@ -32,4 +32,4 @@ def down_command(context: click.Context) -> None:
     lab = lab_of(context)
     with screen() as listener, lab.changing(), Phases(listener).phase("down") as summary:
         nodes.down(lab, listener)
-        summary.text = "no node is left"
+        summary.text = "no node is left" if lab.driver.makes_nodes else "the machines are yours, and stay"

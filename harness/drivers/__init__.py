@@ -54,6 +54,9 @@ class Check:
 class Driver(Protocol):
     """Nodes of one kind, for one lab. The two files are left in the place's ``home``."""
 
+    makes_nodes: bool
+    """Whether ``up`` makes the nodes and ``down`` removes them; else they are the user's, and are never removed."""
+
     def __init__(self, place: Place) -> None: ...
 
     def doctor(self) -> Sequence[Check]:
@@ -81,6 +84,7 @@ class Driver(Protocol):
 
 DRIVERS: Mapping[str, str] = {
     "nspawn": "harness.drivers.nspawn:NspawnDriver",
+    "static": "harness.drivers.static:StaticDriver",
 }
 
 FINDERS: Mapping[str, str] = {}

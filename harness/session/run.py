@@ -80,7 +80,7 @@ def run(lab: Lab, paths: Sequence[str], wish: Wish | None, destroy: Destroy, lis
     given = sources.read(paths)
     manifests.parse(given)
     with lab.changing():
-        made_here = lab.driver.status() is None
+        made_here = lab.driver.makes_nodes and lab.driver.status() is None
         story = _Story(lab, lab.new_run(), Phases(listener), sources=given)
         with _told(story, destroy if made_here else Destroy.NEVER):
             with story.phases.phase("up") as summary:

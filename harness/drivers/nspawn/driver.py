@@ -23,6 +23,8 @@ _AT_ONCE = 8
 class NspawnDriver:
     """The ``nspawn`` driver for one lab; see :class:`harness.drivers.Driver`."""
 
+    makes_nodes = True
+
     def __init__(self, place: Place) -> None:
         self.home = place.home.absolute()
         self.lab = place.lab

@@ -1,0 +1,172 @@
+"""Machines that are there already: found in an inventory, checked, and described by the two files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shlex
+import shutil
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from harness.drivers import Check, Place, Progress, Wish
+from harness.drivers.static import inventory
+from harness.drivers.static.inventory import Machine
+from harness.errors import UsageError
+from harness.model.cluster import Cluster, Node
+from harness.support.files import write_atomic
+
+_read = cache(inventory.read)
+"""Ansible takes most of a second to read an inventory, and one command asks more than once."""
+
+
+class StaticDriver:
+    """The ``static`` driver for one lab; see :class:`harness.drivers.Driver`."""
+
+    makes_nodes = False
+
+    def __init__(self, place: Place) -> None:
+        self.home = place.home.absolute()
+        self.lab = place.lab
+        self._given = place.inventory
+
+    @property
+    def source(self) -> Path:
+        """The inventory: the one given now, else the one that the last ``up`` was given.
+
+        Raises :class:`UsageError` when there was none.
+        """
+        known = self._known()
+        if self._given is None and "inventory" not in known:
+            raise UsageError("the driver static needs an inventory", hint="-i PATH, or `inventory` in harness.toml")
+        return self._given.absolute() if self._given is not None else Path(known["inventory"])
+
+    def doctor(self) -> Sequence[Check]:
+        """An SSH client here; what the machines lack is said by ``up`` and by the role preflight."""
+        found = shutil.which("ssh")
+        return [Check("ssh", found is not None, found or "not found", "apt-get install openssh-client")]
+
+    def usual(self) -> Wish:
+        """As many nodes as the inventory has."""
+        return Wish(count=len(_read(self.source)))
+
+    def planned(self, wish: Wish) -> Cluster:
+        """The machines of the inventory, whether they answer or not."""
+        machines = self._wished(wish)
+        return self._cluster(machines, self._known().get("uid", "planned"))
+
+    def status(self) -> Cluster | None:
+        """The machines, once ``up`` has found that each answers; ``None`` after the inventory changed."""
+        known = self._known()
+        if not known or (self._given is not None and known["inventory"] != str(self._given.absolute())):
+            return None
+        machines = _read(self.source)
+        cluster = self._cluster(machines, known["uid"])
+        same = known["digest"] == _digest(machines)
+        return cluster if same and cluster.inventory.exists() and cluster.ssh_config.exists() else None
+
+    def up(self, wish: Wish, progress: Progress) -> Cluster:
+        """Write the two files and ask every machine over SSH; nothing on the machines is changed."""
+        machines = self._wished(wish)
+        known = self._known()
+        cluster = self._cluster(machines, known.get("uid") or secrets.token_hex(8))
+        write_atomic(cluster.ssh_config, _ssh_config(cluster, machines))
+        write_atomic(cluster.inventory, _inventory(cluster, machines), mode=0o600)
+        progress(f"asking {len(machines)} machines over SSH")
+        silent = inventory.unreachable(cluster.ssh_config, [machine.name for machine in machines])
+        if silent:
+            raise inventory.complain(self.source, silent, cluster.ssh_config)
+        kept = {"inventory": str(self.source), "uid": cluster.uid, "digest": _digest(machines)}
+        write_atomic(self._state, json.dumps(kept) + "\n")
+        return cluster
+
+    def down(self, progress: Progress) -> None:
+        """Forget the machines, which stay as they are: how to take our work off them is said, not done."""
+        known = self._known()
+        if known:
+            playbook = Path(__file__).parents[3] / "playbooks" / "reset.yml"
+            told = shlex.join(["ansible-playbook", "-i", known["inventory"], str(playbook)])
+            progress(f"the machines stay as they are; {told} takes off what was installed")
+        for file in (self._state, self.home / "inventory.yml", self.home / "ssh_config"):
+            file.unlink(missing_ok=True)
+
+    @property
+    def _state(self) -> Path:
+        return self.home / "static.json"
+
+    def _known(self) -> dict[str, str]:
+        try:
+            known: dict[str, str] = json.loads(self._state.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known
+
+    def _wished(self, wish: Wish) -> tuple[Machine, ...]:
+        machines = _read(self.source)
+        if wish.count != len(machines):
+            raise UsageError(
+                f"{wish.count} nodes are asked for, but {self.source} has {len(machines)}",
+                hint="leave --nodes out, and add machines to the inventory",
+            )
+        return machines
+
+    def _cluster(self, machines: Sequence[Machine], uid: str) -> Cluster:
+        netns = {machine.client_netns for machine in machines if machine.client_netns}
+        client = {machine.client_address for machine in machines if machine.client_address}
+        return Cluster(
+            lab=self.lab,
+            uid=uid,
+            driver="static",
+            nodes=tuple(Node(machine.name, machine.address) for machine in machines),
+            inventory=self.home / "inventory.yml",
+            ssh_config=self.home / "ssh_config",
+            client_netns=Path(netns.pop()) if netns else None,
+            client_address=client.pop() if client else "",
+        )
+
+
+def _digest(machines: Sequence[Machine]) -> str:
+    return hashlib.sha256(
+        repr([(m.name, m.address, m.ssh, sorted(m.variables)) for m in machines]).encode()
+    ).hexdigest()
+
+
+def _ssh_config(cluster: Cluster, machines: Sequence[Machine]) -> str:
+    sockets = Path(tempfile.gettempdir()) / f"nph-{os.getuid()}"
+    sockets.mkdir(mode=0o700, exist_ok=True)
+    hosts = "".join(
+        f"Host {machine.name}\n" + "".join(f"  {word} {value}\n" for word, value in machine.ssh) + "\n"
+        for machine in machines
+    )
+    return (
+        f"# The machines of lab {cluster.lab}, as OpenSSH itself resolves them: ssh -F FILE {machines[0].name}\n\n"
+        f"{hosts}Host *\n  BatchMode yes\n  LogLevel ERROR\n  ConnectTimeout 10\n  ServerAliveInterval 5\n"
+        f"  ControlMaster auto\n  ControlPersist 60\n  ControlPath {sockets}/%C\n"
+    )
+
+
+def _inventory(cluster: Cluster, machines: Sequence[Machine]) -> str:
+    hosts = {
+        machine.name: {
+            "ansible_host": machine.name,  # a Host of ssh_config, which has all the rest
+            "nodeport_address": machine.address,
+            **machine.variables,
+        }
+        for machine in machines
+    }
+    variables = {
+        "ansible_connection": "ssh",
+        "ansible_ssh_args": "-o BatchMode=yes",
+        "ansible_ssh_common_args": f"-F {shlex.quote(str(cluster.ssh_config))}",
+        "harness_driver": cluster.driver,
+        "harness_lab": cluster.lab,
+        "harness_lab_uid": cluster.uid,
+    }
+    whole = {"all": {"vars": variables, "children": {"nodes": {"hosts": hosts}}}}
+    return yaml.safe_dump(whole, sort_keys=False, width=200)

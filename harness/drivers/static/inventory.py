@@ -1,0 +1,155 @@
+"""A user's inventory, resolved: by Ansible what belongs to Ansible, by OpenSSH what belongs to OpenSSH."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from harness.errors import DriverError, UsageError
+from harness.support import process
+
+_RESOLVE = Path(__file__).with_name("resolve.py")
+_OF_SSH = frozenset({
+    "hostname", "port", "user", "proxycommand", "proxyjump", "proxyusefdpass", "userknownhostsfile", "hostkeyalias",
+    "identitiesonly", "globalknownhostsfile",
+})  # fmt: skip
+"""What of ``ssh -G`` is kept beside keys and host key checking."""
+
+_BECOME = ("become", "become_user", "become_method", "become_exe", "become_flags", "become_password", "become_pass")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One host: its serving address, what OpenSSH does to reach it (ssh_config words), and what Ansible needs more."""
+
+    name: str
+    address: str
+    ssh: tuple[tuple[str, str], ...]
+    variables: Mapping[str, object] = field(default_factory=dict)
+    client_netns: str = ""
+    client_address: str = ""
+
+
+def read(source: Path) -> tuple[Machine, ...]:
+    """The machines of an inventory (INI, YAML, a folder, a program), in its order.
+
+    Raises :class:`UsageError` with every fault that the inventory has.
+    """
+    if not source.exists():
+        raise UsageError(f"there is no inventory {source}", hint="-i PATH, or `inventory` in harness.toml")
+    done = process.run([sys.executable, _RESOLVE, source], timeout=60, env=_strictly())
+    if not done.ok:
+        raise UsageError(
+            f"{source}: Ansible cannot read it: {done.last_words()}", hint=f"ansible-inventory -i {source} --list"
+        )
+    hosts: Mapping[str, Mapping[str, object]] = json.loads(done.out)
+    if not hosts:
+        raise UsageError(f"{source}: there is no host in it (in the group `nodes`, if it has one)")
+    faults: list[str] = []
+    machines = tuple(_machine(name, known, faults) for name, known in hosts.items())
+    taken: dict[str, str] = {}
+    faults += [
+        f"{machine.name}: {machine.address} is the address of {taken[machine.address]} too"
+        for machine in machines
+        if taken.setdefault(machine.address, machine.name) != machine.name
+    ]
+    if faults:
+        raise UsageError(f"{source}:\n" + "\n".join(f"  {fault}" for fault in faults))
+    return machines
+
+
+def _strictly() -> dict[str, str]:
+    return {**os.environ, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1", "ANSIBLE_NOCOLOR": "1"}
+
+
+def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machine:
+    def text(*names: str) -> str:
+        return next((str(known[each]) for each in names if known.get(each) not in (None, "")), "")
+
+    if text("ansible_connection") not in ("", "ssh", "smart"):
+        faults.append(f"{name}: ansible_connection is {text('ansible_connection')}; only ssh proves anything here")
+    if text("ansible_password", "ansible_ssh_pass"):
+        faults.append(f"{name}: it asks for an SSH password; use a key (ssh-copy-id), passwords are for become alone")
+    ssh = _ssh(name, known, faults)
+    host = dict(ssh).get("hostname", name)
+    address = text("nodeport_address") or host
+    if not _ipv4(address):
+        faults.append(f"{name}: which IPv4 address serves its nodePorts? {address!r} is none; set nodeport_address")
+    variables = {f"ansible_{each}": known[f"ansible_{each}"] for each in _BECOME if f"ansible_{each}" in known}
+    interpreter = text("ansible_python_interpreter") or "/usr/bin/python3"
+    if interpreter.startswith("auto"):
+        interpreter = "/usr/bin/python3"
+    return Machine(
+        name, address, ssh, {**variables, "ansible_python_interpreter": interpreter},
+        text("nodeport_client_netns"), text("nodeport_client_address"),
+    )  # fmt: skip
+
+
+def _ssh(name: str, known: Mapping[str, object], faults: list[str]) -> tuple[tuple[str, str], ...]:
+    """What OpenSSH itself makes of the host's options and of the user's own configuration (``ssh -G``)."""
+    words = [str(known.get(each) or "") for each in ("ansible_ssh_common_args", "ansible_ssh_extra_args")]
+    try:
+        argv = ["ssh", "-G", *shlex.split(" ".join(words))]
+    except ValueError as error:
+        faults.append(f"{name}: its ssh arguments cannot be read: {error}")
+        return ()
+    key = known.get("ansible_ssh_private_key_file") or known.get("ansible_private_key_file")
+    for option, value in (("-p", known.get("ansible_port")), ("-l", known.get("ansible_user")), ("-i", key)):
+        argv += [option, str(value)] if value else []
+    done = process.run([*argv, "--", str(known.get("ansible_host") or name)])
+    if not done.ok:
+        faults.append(f"{name}: ssh does not understand its options: {done.last_words()}")
+        return ()
+    return _kept([line.partition(" ")[::2] for line in done.out.splitlines()], key=str(key) if key else "")
+
+
+def _kept(said: list[tuple[str, str]], key: str) -> tuple[tuple[str, str], ...]:
+    kept = [(word, value) for word, value in said if word in _OF_SSH and value not in ("none", "")]
+    keys = [value for word, value in said if word == "identityfile" and Path(value).expanduser().exists()]
+    kept += [("identityfile", value) for value in ([key] if key else keys)]
+    checking = dict(said).get("stricthostkeychecking", "")
+    kept.append(("stricthostkeychecking", "accept-new" if checking == "accept-new" else "yes"))
+    jump = dict(kept).get("proxyjump")
+    if jump:  # the probes' SSH library knows ProxyCommand alone
+        first, _, last = jump.rpartition(",")
+        through = ["ssh", "-o", "BatchMode=yes", *(["-J", first] if first else []), "-W", "%h:%p", last]
+        kept = [pair for pair in kept if pair[0] != "proxyjump"] + [("proxycommand", shlex.join(through))]
+    return tuple(kept)
+
+
+def _ipv4(text: str) -> bool:
+    try:
+        return not IPv4Address(text).is_loopback
+    except ValueError:
+        return False
+
+
+def unreachable(ssh_config: Path, names: list[str]) -> dict[str, str]:
+    """The machines that cannot be used over SSH, and why in ssh's own words."""
+
+    def ask(name: str) -> process.Completed:
+        return process.run(["ssh", "-F", ssh_config, "-o", "BatchMode=yes", name, "command -v python3"], timeout=60)
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = dict(zip(names, pool.map(ask, names), strict=True))
+    return {name: _why(done) for name, done in answers.items() if not done.ok}
+
+
+def _why(done: process.Completed) -> str:
+    return done.last_words() if done.code == 255 or done.err else "python3 is not installed there"
+
+
+def complain(source: Path, silent: Mapping[str, str], ssh_config: Path) -> DriverError:
+    """The error that names every machine that does not answer."""
+    lines = "\n".join(f"  {name}: {why}" for name, why in silent.items())
+    first = next(iter(silent))
+    return DriverError(
+        f"{len(silent)} machines of {source} cannot be used:\n{lines}", hint=f"ssh -F {ssh_config} {first}"
+    )
