@@ -41,6 +41,9 @@ _SECRETS = (
     re.compile(rb"(?i)\b((?:[\w-]*(?:password|passwd|secret|token|api[_-]?key))[\"']?\s*[:=]\s*)([\"']?)[^\s\"',;]+"),
 )
 
+_BECOME = b"ansible_become_pass"
+"""A password may have any form, so a file with one is left out whole."""
+
 
 def scrub(content: bytes) -> bytes:
     """The content without private keys and without the values of what calls itself a password, secret or token."""
@@ -86,8 +89,10 @@ def _own_files(home: Path) -> Iterable[tuple[str, bytes]]:
     kept = [home / "plan.json", home / "inventory.yml", home / "ssh_config"]
     kept += sorted(latest.iterdir()) if latest.is_dir() else []
     for file in kept:
-        if file.is_file() and not file.name.endswith(".tar.gz"):
-            yield f"lab/{file.name}", file.read_bytes()
+        if not file.is_file() or file.name.endswith(".tar.gz"):
+            continue
+        content = file.read_bytes()
+        yield f"lab/{file.name}", b"left out: it has a become password\n" if _BECOME in content else content
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

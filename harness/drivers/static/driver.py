@@ -18,7 +18,7 @@ import yaml
 from harness.drivers import Check, Place, Progress, Wish
 from harness.drivers.static import inventory
 from harness.drivers.static.inventory import Machine
-from harness.errors import UsageError
+from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
 from harness.support.files import write_atomic
 
@@ -83,18 +83,16 @@ class StaticDriver:
         if silent:
             raise inventory.complain(self.source, silent, cluster.ssh_config)
         kept = {"inventory": str(self.source), "uid": cluster.uid, "digest": _digest(machines)}
-        write_atomic(self._state, json.dumps(kept) + "\n")
+        write_atomic(self._state, json.dumps(kept) + "\n", mode=0o600)
         return cluster
 
     def down(self, progress: Progress) -> None:
         """Forget the machines, which stay as they are: how to take our work off them is said, not done."""
-        known = self._known()
-        if known:
+        if self._known():
             playbook = Path(__file__).parents[3] / "playbooks" / "reset.yml"
-            told = shlex.join(["ansible-playbook", "-i", known["inventory"], str(playbook)])
-            progress(f"the machines stay as they are; {told} takes off what was installed")
-        for file in (self._state, self.home / "inventory.yml", self.home / "ssh_config"):
-            file.unlink(missing_ok=True)
+            told = shlex.join(["ansible-playbook", "-i", str(self.home / "inventory.yml"), str(playbook)])
+            progress(f"the machines stay as they are; this takes off what was installed: {told}")
+        self._state.unlink(missing_ok=True)
 
     @property
     def _state(self) -> Path:
@@ -133,13 +131,17 @@ class StaticDriver:
 
 def _digest(machines: Sequence[Machine]) -> str:
     return hashlib.sha256(
-        repr([(m.name, m.address, m.ssh, sorted(m.variables)) for m in machines]).encode()
+        repr([(m.name, m.address, m.ssh, sorted(m.variables.items())) for m in machines]).encode()
     ).hexdigest()
 
 
 def _ssh_config(cluster: Cluster, machines: Sequence[Machine]) -> str:
     sockets = Path(tempfile.gettempdir()) / f"nph-{os.getuid()}"
     sockets.mkdir(mode=0o700, exist_ok=True)
+    if sockets.is_symlink() or sockets.stat().st_uid != os.getuid() or sockets.stat().st_mode & 0o077:
+        raise DriverError(
+            f"{sockets} is not ours alone, so SSH's control sockets cannot be there", hint=f"rm -r {sockets}"
+        )
     hosts = "".join(
         f"Host {machine.name}\n" + "".join(f"  {word} {value}\n" for word, value in machine.ssh) + "\n"
         for machine in machines
@@ -169,4 +171,15 @@ def _inventory(cluster: Cluster, machines: Sequence[Machine]) -> str:
         "harness_lab_uid": cluster.uid,
     }
     whole = {"all": {"vars": variables, "children": {"nodes": {"hosts": hosts}}}}
-    return yaml.safe_dump(whole, sort_keys=False, width=200)
+    return yaml.dump(whole, Dumper=_Literal, sort_keys=False, width=200)
+
+
+class _Literal(yaml.SafeDumper):
+    """Writes text so that Ansible takes it as it is: what looks like a template was filled in already."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    return dumper.represent_scalar("!unsafe" if "{{" in value or "{%" in value else "tag:yaml.org,2002:str", value)
+
+
+_Literal.add_representer(str, _text)

@@ -132,10 +132,14 @@ def _ipv4(text: str) -> bool:
 
 
 def unreachable(ssh_config: Path, names: list[str]) -> dict[str, str]:
-    """The machines that cannot be used over SSH, and why in ssh's own words."""
+    """The machines that cannot be used over SSH, and why in ssh's own words.
+
+    Each is asked over a connection of its own: one that is open already would tell nothing of keys that changed.
+    """
+    alone = ["-o", "BatchMode=yes", "-o", "ControlPath=none"]
 
     def ask(name: str) -> process.Completed:
-        return process.run(["ssh", "-F", ssh_config, "-o", "BatchMode=yes", name, "command -v python3"], timeout=60)
+        return process.run(["ssh", "-F", ssh_config, *alone, name, "command -v python3"], timeout=60)
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = dict(zip(names, pool.map(ask, names), strict=True))
@@ -150,6 +154,4 @@ def complain(source: Path, silent: Mapping[str, str], ssh_config: Path) -> Drive
     """The error that names every machine that does not answer."""
     lines = "\n".join(f"  {name}: {why}" for name, why in silent.items())
     first = next(iter(silent))
-    return DriverError(
-        f"{len(silent)} machines of {source} cannot be used:\n{lines}", hint=f"ssh -F {ssh_config} {first}"
-    )
+    return DriverError(f"machines of {source} that cannot be used:\n{lines}", hint=f"ssh -F {ssh_config} {first}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tarfile
+from pathlib import Path
+
 import pytest
 
+from harness.session import collect
 from harness.session.collect import scrub
 
 
@@ -22,3 +26,12 @@ from harness.session.collect import scrub
 )
 def test_scrub(before: bytes, after: bytes) -> None:
     assert scrub(before) == after
+
+
+def test_an_inventory_with_a_become_password_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "inventory.yml").write_text("ansible_become_pass: 'two words'\n")
+    target = collect.collect(None, tmp_path, tmp_path / "out.tar.gz")
+    with tarfile.open(target) as tar:
+        told = tar.extractfile("out/lab/inventory.yml")
+        assert told is not None
+        assert told.read() == b"left out: it has a become password\n"

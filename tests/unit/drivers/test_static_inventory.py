@@ -1,0 +1,122 @@
+"""Inventories of users: whatever Ansible and OpenSSH understand, in every form; and every fault at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.drivers import Place, Wish
+from harness.drivers.static import StaticDriver, inventory
+from harness.drivers.static.driver import _digest
+from harness.errors import DriverError, UsageError
+
+INI = """
+[web]
+alpha ansible_host=10.1.0.11 ansible_port=2222
+beta ansible_host='{{ prefix }}.12'
+
+[web:vars]
+prefix=10.1.0
+ansible_user=ops
+ansible_ssh_common_args=-o ProxyJump=gate.example
+"""
+YAML = """
+all:
+  hosts:
+    stranger: {ansible_host: 10.9.9.9}
+  children:
+    nodes:
+      vars: {ansible_become: true, ansible_become_password: "{{ 'sec' ~ 'ret' }}"}
+      hosts:
+        alpha: {ansible_host: a.example, nodeport_address: 10.1.0.11}
+"""
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_ini_with_templates_ports_users_and_a_jump_host(tmp_path: Path) -> None:
+    alpha, beta = inventory.read(written(tmp_path, "hosts", INI))
+    assert (alpha.name, alpha.address, beta.address) == ("alpha", "10.1.0.11", "10.1.0.12")
+    ssh = dict(alpha.ssh)
+    assert (ssh["hostname"], ssh["port"], ssh["user"]) == ("10.1.0.11", "2222", "ops")
+    assert ssh["proxycommand"] == "ssh -o BatchMode=yes -W %h:%p gate.example"
+    assert ssh["stricthostkeychecking"] == "yes", "a host key is checked unless the user says otherwise"
+
+
+def test_only_the_group_nodes_where_there_is_one(tmp_path: Path) -> None:
+    (alpha,) = inventory.read(written(tmp_path, "hosts.yml", YAML))
+    assert (alpha.name, alpha.address) == ("alpha", "10.1.0.11")
+    assert alpha.variables["ansible_become_password"] == "secret"  # noqa: S105 - of this test alone
+
+
+def test_secrets_are_for_the_owner_alone(tmp_path: Path) -> None:
+    source = written(tmp_path, "hosts.yml", YAML.replace("a.example", "127.0.0.1:1"))
+    driver = StaticDriver(Place(tmp_path / ".harness" / "lab", "lab", source))
+    cluster = driver.planned(Wish(1))
+    with pytest.raises(DriverError, match="that cannot be used"):
+        driver.up(Wish(1), lambda _text: None)
+    assert cluster.inventory.stat().st_mode & 0o777 == 0o600
+    assert "secret" in cluster.inventory.read_text()
+    assert "secret" not in cluster.ssh_config.read_text()
+    assert driver.status() is None, "machines that do not answer are no lab"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("hosts", "[web]\n", "there is no host in it"),
+        ("hosts", "[web\nfoo", "Ansible cannot read it"),
+        ("hosts.yml", "nodes: {hosts: {a: {ansible_host: '{{ nowhere }}'}}}", "Ansible cannot read it: .*nowhere"),
+        ("hosts", "a ansible_host=10.0.0.1 ansible_connection=local", "a: ansible_connection is local"),
+        ("hosts", "a ansible_host=10.0.0.1 ansible_password=x", "a: it asks for an SSH password"),
+        ("hosts", "a ansible_host=a.example", "a: which IPv4 address serves its nodePorts"),
+        ("hosts", "a ansible_host=10.0.0.1\nb ansible_host=10.0.0.1", "b: 10.0.0.1 is the address of a too"),
+        ("hosts", "a ansible_host=10.0.0.1 ansible_ssh_common_args='-o Nonsense=1'", "a: ssh does not understand"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, name: str, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        inventory.read(written(tmp_path, name, text))
+
+
+def test_faults_are_told_all_at_once(tmp_path: Path) -> None:
+    text = "a ansible_connection=local ansible_host=10.0.0.1\nb ansible_host=b.example\n"
+    with pytest.raises(UsageError) as refused:
+        inventory.read(written(tmp_path, "hosts", text))
+    assert len(refused.value.message.splitlines()) == 3
+
+
+def test_the_number_of_nodes_is_the_inventory_s(tmp_path: Path) -> None:
+    driver = StaticDriver(Place(tmp_path / ".harness" / "lab", "lab", written(tmp_path, "hosts", INI)))
+    assert driver.usual() == Wish(count=2)
+    with pytest.raises(UsageError, match=r"3 nodes are asked for, but .* has 2"):
+        driver.planned(Wish(count=3))
+
+
+def test_without_an_inventory_there_is_nothing(tmp_path: Path) -> None:
+    driver = StaticDriver(Place(tmp_path / ".harness" / "lab", "lab"))
+    assert driver.status() is None
+    with pytest.raises(UsageError, match="needs an inventory"):
+        driver.usual()
+
+
+def test_a_changed_password_is_another_inventory(tmp_path: Path) -> None:
+    source = written(tmp_path, "hosts.yml", YAML)
+    (before,) = inventory.read(source)
+    (after,) = inventory.read(written(tmp_path, "hosts.yml", YAML.replace("sec", "SEC")))
+    assert _digest((before,)) != _digest((after,))
+
+
+def test_a_password_that_looks_like_a_template_is_kept_as_it_is(tmp_path: Path) -> None:
+    known = (
+        "all: {hosts: {a: {ansible_host: 127.0.0.1, ansible_port: 1, nodeport_address: 10.0.0.1, "
+        "ansible_become_password: !unsafe '{{ x }}'}}}"
+    )
+    driver = StaticDriver(Place(tmp_path / ".harness" / "lab", "lab", written(tmp_path, "hosts.yml", known)))
+    with pytest.raises(DriverError, match="that cannot be used"):
+        driver.up(Wish(1), lambda _text: None)
+    assert "ansible_become_password: !unsafe '{{ x }}'" in driver.planned(Wish(1)).inventory.read_text()
