@@ -146,10 +146,12 @@ def _ssh_config(cluster: Cluster, machines: Sequence[Machine]) -> str:
         f"Host {machine.name}\n" + "".join(f"  {word} {value}\n" for word, value in machine.ssh) + "\n"
         for machine in machines
     )
+    # ssh's own %C knows nothing of the way to a host: another lab's 10.0.0.1 behind another gate has the same.
+    ours = hashlib.sha256(f"{cluster.uid} {cluster.ssh_config} {_digest(machines)}".encode()).hexdigest()[:12]
     return (
         f"# The machines of lab {cluster.lab}, as OpenSSH itself resolves them: ssh -F FILE {machines[0].name}\n\n"
         f"{hosts}Host *\n  BatchMode yes\n  LogLevel ERROR\n  ConnectTimeout 10\n  ServerAliveInterval 5\n"
-        f"  ControlMaster auto\n  ControlPersist 60\n  ControlPath {sockets}/%C\n"
+        f"  ControlMaster auto\n  ControlPersist 60\n  ControlPath {sockets}/{ours}-%C\n"
     )
 
 

@@ -10,6 +10,7 @@ from harness.drivers import Place, Wish
 from harness.drivers.static import StaticDriver, inventory
 from harness.drivers.static.driver import _digest
 from harness.errors import DriverError, UsageError
+from harness.support import process
 
 INI = """
 [web]
@@ -120,3 +121,16 @@ def test_a_password_that_looks_like_a_template_is_kept_as_it_is(tmp_path: Path) 
     with pytest.raises(DriverError, match="that cannot be used"):
         driver.up(Wish(1), lambda _text: None)
     assert "ansible_become_password: !unsafe '{{ x }}'" in driver.planned(Wish(1)).inventory.read_text()
+
+
+def test_two_labs_never_share_a_connection(tmp_path: Path) -> None:
+    """The same address behind two gates is two machines; ssh's ``%C`` is the same for both."""
+    paths = []
+    for gate in ("one", "two"):
+        text = f"a ansible_host=10.0.0.1 ansible_ssh_common_args='-o ProxyCommand=\"false {gate}\"'\n"
+        place = Place(tmp_path / ".harness" / "lab", "lab", written(tmp_path, f"hosts-{gate}", text))
+        with pytest.raises(DriverError, match="cannot be used"):
+            StaticDriver(place).up(Wish(1), lambda _text: None)
+        done = process.check(["ssh", "-F", place.home / "ssh_config", "-G", "a"], what="ssh -G")
+        paths.append(next(line for line in done.out.splitlines() if line.startswith("controlpath")))
+    assert paths[0] != paths[1]
