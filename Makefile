@@ -4,9 +4,10 @@
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := debian-archive-keyring git iproute2 make mmdebstrap nftables openssh-client python3-nftables python3-venv shellcheck systemd-container wrk
+VM_PACKAGES := dnsmasq-base e2fsprogs extlinux iptables libvirt-clients libvirt-daemon-system qemu-system-x86 qemu-utils socat vagrant vagrant-libvirt
 BIN := .venv/bin
 
-.PHONY: help demo test check long bench setup packages clean
+.PHONY: help box vm-packages vm-host vm-host-stop vm-test demo test check long bench setup packages clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -22,6 +23,21 @@ check: setup
 
 long: setup
 	$(SUDO) $(BIN)/pytest -m long
+
+box: setup vm-packages
+	$(SUDO) $(BIN)/python -m harness.drivers.vagrant.box bookworm
+
+vm-host: setup vm-packages
+	$(SUDO) $(BIN)/python -m harness.drivers.vagrant.host start
+
+vm-host-stop:
+	$(SUDO) $(BIN)/python -m harness.drivers.vagrant.host stop
+
+vm-test: box
+	$(SUDO) $(BIN)/pytest -m vm tests/vm
+
+vm-packages:
+	@$(MAKE) --no-print-directory packages PACKAGES="$(VM_PACKAGES)"
 
 bench: setup
 	$(SUDO) $(BIN)/python -m benchmarks

@@ -85,9 +85,10 @@ class Driver(Protocol):
 DRIVERS: Mapping[str, str] = {
     "nspawn": "harness.drivers.nspawn:NspawnDriver",
     "static": "harness.drivers.static:StaticDriver",
+    "vagrant": "harness.drivers.vagrant:VagrantDriver",
 }
 
-FINDERS: Mapping[str, str] = {}
+FINDERS: Mapping[str, str] = {"vagrant": "harness.drivers.vagrant:running"}
 """Drivers whose nodes may run because the user started them without us: a function each, folder → whether they do."""
 
 

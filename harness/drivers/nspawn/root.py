@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -89,9 +89,7 @@ def _build(release: str, root: Path) -> None:
     partial = _partial(root)
     shutil.rmtree(partial, ignore_errors=True)  # left by a build that was cut off
     try:
-        process.check([*_CAGED, *_mmdebstrap(release, partial)],
-                      what=f"building the {release} root", timeout=_BUILD_SECONDS)  # fmt: skip
-        _trim(partial, release)
+        make(release, partial)
         partial.rename(root)
     except RigError as error:
         raise DriverError(
@@ -101,9 +99,19 @@ def _build(release: str, root: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _mmdebstrap(release: str, folder: Path) -> Iterator[str | Path]:
+def make(release: str, folder: Path, *, more: Sequence[str] = ()) -> None:
+    """Make the root of a release in ``folder``, with ``more`` packages than a container needs.
+
+    Raises :class:`RigError` when that fails.
+    """
+    process.check([*_CAGED, *_mmdebstrap(release, folder, more)],
+                  what=f"building the {release} root", timeout=_BUILD_SECONDS)  # fmt: skip
+    _trim(folder, release)
+
+
+def _mmdebstrap(release: str, folder: Path, more: Sequence[str]) -> Iterator[str | Path]:
     yield from ("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase")
-    yield f"--include={','.join(recipe.PACKAGES)}"
+    yield f"--include={','.join((*recipe.PACKAGES, *more))}"
     yield '--aptopt=Acquire::Languages "none"'
     yield from (f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.LEFT_OUT)
     yield from (release, folder)

@@ -1,0 +1,115 @@
+"""A private libvirt for a machine without systemd: virtlogd and libvirtd in a network namespace of their own.
+
+``python -m harness.drivers.vagrant.host start`` (or ``stop``). The bridges of the VMs then live in that namespace
+and never on the host. Where a libvirt runs already this is not needed, and refuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from harness.errors import DriverError, HarnessError
+from harness.support import clock, process
+
+NETNS = Path("/run/netns/nodeport-vms")
+FOLDER = Path("/run/nodeport-harness/vm-host")
+SOCKET = Path("/run/libvirt/libvirt-sock")
+_PROGRAMS = ("virtlogd", "libvirtd")
+
+
+def start() -> None:
+    """Make the namespace and start both daemons; called again it does nothing.
+
+    Raises :class:`DriverError` when another libvirt runs here, or when ours does not answer.
+    """
+    if all(_alive(name) for name in _PROGRAMS) and NETNS.exists():
+        return
+    if SOCKET.exists() and _answers():
+        raise DriverError("a libvirt runs here already", hint="`make vm-host` is not needed: go on with `vagrant up`")
+    stop()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    process.check(["ip", "netns", "add", NETNS.name], what="making the network namespace of the VMs")
+    process.check(["ip", "-n", NETNS.name, "link", "set", "lo", "up"], what="making the network namespace of the VMs")
+    _let_libvirt_see_kvm()
+    inside = ["nsenter", f"--net={NETNS}"]
+    for name in _PROGRAMS:
+        process.check([*inside, name, "--daemon", "--pid-file", _pid_file(name)], what=f"starting {name}")
+    clock.until(_ready, what="libvirtd", within=60, every=0.2, failure=DriverError)
+
+
+def stop() -> None:
+    """End exactly the daemons that ``start`` started, and remove the namespace. VMs must be gone before."""
+    for name in reversed(_PROGRAMS):
+        pid = _alive(name)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            clock.until(lambda name=name: _gone(name), what=f"the end of {name}", within=30, failure=DriverError)  # type: ignore[misc]
+    _end_dnsmasq()
+    if NETNS.exists():
+        process.check(["ip", "netns", "delete", NETNS.name], what="removing the network namespace of the VMs")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _end_dnsmasq() -> None:
+    """End what libvirt left in our namespace: its dnsmasq outlives it by design."""
+    if not NETNS.exists():
+        return
+    for word in process.run(["ip", "netns", "pids", NETNS.name]).out.split():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{word}/comm").read_text(encoding="utf-8").strip() == "dnsmasq":
+                os.kill(int(word), signal.SIGTERM)
+
+
+def _let_libvirt_see_kvm() -> None:
+    """As udev would: with mode 0600 libvirt asks QEMU anew on every call, and `vagrant up` takes minutes."""
+    device = Path("/dev/kvm")
+    if device.exists():
+        with contextlib.suppress(LookupError, OSError):
+            shutil.chown(device, group="kvm")
+            device.chmod(0o660)
+
+
+def _pid_file(name: str) -> Path:
+    return FOLDER / f"{name}.pid"
+
+
+def _alive(name: str) -> int:
+    """The process id of our own daemon, 0 when it does not run."""
+    try:
+        pid = int(_pid_file(name).read_text(encoding="utf-8"))
+        return pid if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == name else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def _gone(name: str) -> None:
+    if _alive(name):
+        raise clock.NotYet("it still runs")
+
+
+def _answers() -> bool:
+    return process.run(["virsh", "-c", "qemu:///system", "version"], timeout=30).ok
+
+
+def _ready() -> None:
+    if not _answers():
+        raise clock.NotYet("it does not answer")
+
+
+def main() -> None:
+    """Start or stop, as the one word on the command line says."""
+    try:
+        {"start": start, "stop": stop}[sys.argv[1]]()
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()
