@@ -60,12 +60,12 @@ def lab(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return Lab.at(tmp_path_factory.mktemp("user"), "default", "static", source)
 
 
-def dump(cluster: Cluster) -> dict[str, str]:
-    found = {}
+def dump(cluster: Cluster) -> list[str]:
+    found: list[str] = []
     for node in cluster.nodes:
         done = remote.run(cluster, node.name, ["sh", "-c", DUMP])
         assert done.ok, done.err
-        found[node.name] = done.out
+        found += (f"{node.name}: {line}" for line in done.out.splitlines())
     return found
 
 
