@@ -19,7 +19,7 @@ from harness.support import process
 pytestmark = pytest.mark.lab
 
 
-@pytest.fixture(params=sorted(set(drivers.DRIVERS) - {"static"}))
+@pytest.fixture(params=["nspawn", pytest.param("vagrant", marks=pytest.mark.vm)])
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
     """A driver that makes nodes, in a folder whose name a shell or ssh_config would stumble over."""
     made = drivers.get(request.param, drivers.Place(tmp_path / "home with 100% spaces", "contract"))
