@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.drivers.vagrant import settings, ssh
+from harness.drivers.vagrant import box, settings, ssh
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
 
@@ -92,6 +92,13 @@ def test_what_vagrant_says_becomes_two_files(tmp_path: Path) -> None:
     assert "IdentityFile /home/me/some folder/private_key" in text
     nodes = yaml.safe_load(ssh.inventory(cluster, hosts))["all"]["children"]["nodes"]["hosts"]
     assert {name: host["ansible_become"] for name, host in nodes.items()} == {"n1": False, "n2": True}
+
+
+def test_the_metadata_and_boot_settings_of_the_box_agree() -> None:
+    assert box.DISK_BYTES == box.METADATA["virtual_size"] * 2**30  # type: ignore[operator]
+    assert "root=LABEL=root" in box.FILES["extlinux.conf"]
+    assert box.FILES["etc/fstab"].startswith("LABEL=root / ext4")
+    assert box.digest("bookworm") != box.digest("trixie")
 
 
 def test_a_machine_that_vagrant_does_not_describe_is_named() -> None:
