@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,9 @@ OPTIONS = {
     "inventory": "the Ansible inventory of your own machines",
 }
 _NODES = pytest.StashKey["Nodes"]()
-_WANTED = {"cluster", "node", "service", "verdicts", "probe"}
+OWNER = pytest.StashKey[str]()
+"""What this session, with all its workers, is called in the lab's folder; drawn anew for every session."""
+_WANTED = {"cluster", "node", "node_host", "service", "verdicts", "probe"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(f"harness_{name}", text)
     group.addoption("--harness-manifests", nargs="+", metavar="PATH", help="manifests applied before the tests")
     parser.addini("harness_manifests", "manifests applied before the tests", type="args")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the session; a worker of xdist belongs to the session that started it."""
+    config.stash[OWNER] = str(getattr(config, "workerinput", {}).get("harness_owner") or secrets.token_hex(6))
 
 
 def nodes_of(config: pytest.Config) -> Nodes:
@@ -65,6 +74,12 @@ def node(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
+def node_host(pytestconfig: pytest.Config, node: Any) -> Any:
+    """Each node in turn as testinfra's ``host``, over the lab's ``ssh_config``."""
+    return nodes_of(pytestconfig).host(node)
+
+
+@pytest.fixture(scope="session")
 def service(request: pytest.FixtureRequest) -> Any:
     """Each nodePort in turn: :class:`harness.model.plan.PlannedPort`."""
     return request.param
@@ -88,7 +103,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     report = yield
     nodes = item.config.stash.get(_NODES, None)
     if nodes is not None and report.when == "call" and _WANTED & set(getattr(item, "fixturenames", ())):
-        report.user_properties.extend(nodes.properties())
+        item.user_properties.extend(nodes.properties())  # JUnit takes those of the report that comes last
         if report.failed:
             callspec = getattr(item, "callspec", None)
             report.sections.extend(nodes.sections(callspec.params if callspec else {}))
@@ -98,17 +113,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of xdist whose session it works for."""
-    import os  # noqa: PLC0415
-
-    node.workerinput["harness_owner"] = str(os.getpid())
+    node.workerinput["harness_owner"] = node.config.stash[OWNER]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The session's first process removes the nodes that the session made, when all workers have ended."""
-    given = config.getoption("--harness-driver", None) or config.getini("harness_driver")
-    if not hasattr(config, "workerinput") and (
-        _NODES in config.stash or given or config.pluginmanager.hasplugin("dsession")
-    ):
-        from harness.pytest_plugin import nodes  # noqa: PLC0415
+    if hasattr(config, "workerinput") or OWNER not in config.stash:
+        return
+    for file in Path(config.invocation_params.dir).glob(f".harness/*/pytest-{config.stash[OWNER]}.json"):
+        from harness.pytest_plugin import nodes  # noqa: PLC0415 - costs nothing when no test asked
 
-        nodes.end(config)
+        nodes.end(config, file)

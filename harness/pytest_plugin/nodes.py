@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +12,16 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
+import testinfra
 
 from harness.errors import HarnessError
 from harness.model.cluster import Cluster, Node
 from harness.model.observation import OUTSIDE, Job, Outcome, Target
 from harness.model.plan import Plan, PlannedPort
 from harness.model.verdict import Verdict
+from harness.probes import ssh
 from harness.probes.prober import open_probers
+from harness.pytest_plugin import OWNER
 from harness.session import choice, collect, nodes, record, remote, run, settings
 from harness.session.lab import Lab
 
@@ -31,6 +33,7 @@ class Shared:
     """What the workers of a session tell each other."""
 
     made: bool
+    ready: bool = False
     verdicts: tuple[Verdict, ...] | None = None
 
 
@@ -85,6 +88,14 @@ class Nodes:
                 pytest.fail(f"no probe was possible: {probers.lost}", pytrace=False)
         return Counter(a.responder if a.outcome is Outcome.OK else str(a.outcome) for a in asked.attempts)
 
+    def host(self, node: Node) -> Any:
+        """testinfra's view of a node. The scheme is always given: without one, testinfra would ask this machine."""
+        config = self.cluster.ssh_config
+        sudo = ssh.user_of(config, node.name) != "root"
+        return testinfra.get_host(
+            f"ssh://{node.name}", ssh_config=str(config), ssh_extra_args="-o BatchMode=yes", sudo=sudo
+        )
+
     def properties(self) -> list[tuple[str, str]]:
         """Driver and versions, for JUnit; ``kernel`` is this machine's own."""
         return [("driver", self.cluster.driver), *record.provenance().items()]
@@ -110,14 +121,13 @@ def get(config: pytest.Config) -> Nodes:
     return _asked(lambda: _get(config))
 
 
-def end(config: pytest.Config) -> None:
-    """Remove the nodes if this session made them."""
-    lab = _asked(lambda: _lab(config))
-    file = lab.home / f"pytest-{_owner(config)}.json"
-    if file.exists():
-        made = msgspec.json.decode(file.read_bytes(), type=Shared).made
-        file.unlink()
-        if made:
+def end(config: pytest.Config, file: Path) -> None:
+    """Remove the nodes if this session made them; ``file`` is what its workers told each other."""
+    made = msgspec.json.decode(file.read_bytes(), type=Shared).made
+    file.unlink()
+    if made:
+        lab = _asked(lambda: _lab(config))
+        with lab.changing():
             nodes.down(lab, lambda _: None)
 
 
@@ -125,13 +135,17 @@ def _get(config: pytest.Config) -> Nodes:
     lab, owner = _lab(config), _owner(config)
     paths = config.getoption("--harness-manifests") or config.getini("harness_manifests")
     with _shared(lab, owner) as file:
-        if not file.exists():
-            found = lab.driver.status()
-            file.write_bytes(msgspec.json.encode(Shared(lab.driver.makes_nodes and found is None)))
+        known = msgspec.json.decode(file.read_bytes(), type=Shared) if file.exists() else None
+        if known is None:
+            known = Shared(lab.driver.makes_nodes and lab.driver.status() is None)
+            file.write_bytes(msgspec.json.encode(known))  # before anything is made, so that it is removed in any case
+        if not known.ready:
             with lab.changing():
                 nodes.up(lab, None, lambda _: None)
             if paths:
                 run.apply_only(lab, paths, lambda _: None)
+            known.ready = True
+            file.write_bytes(msgspec.json.encode(known))
         cluster = lab.cluster()
     if not cluster.nodes:
         raise pytest.UsageError("there are no nodes to test")
@@ -148,7 +162,7 @@ def _lab(config: pytest.Config) -> Lab:
 
 
 def _owner(config: pytest.Config) -> str:
-    return str(getattr(config, "workerinput", {}).get("harness_owner", os.getpid()))
+    return config.stash[OWNER]
 
 
 @contextmanager

@@ -12,5 +12,10 @@ def test_every_node_answers(node: Any, service: Any, probe: Any) -> None:
     assert set(answers) <= pods, answers
 
 
+def test_the_forwarder_runs(node_host: Any) -> None:
+    assert node_host.service("nodeportd").is_running
+    assert node_host.sysctl("net.ipv4.ip_forward") == 1
+
+
 def test_check(verdicts: Any) -> None:
     assert [verdict.summary for verdict in verdicts if verdict.status not in ("PASS", "SKIP")] == []

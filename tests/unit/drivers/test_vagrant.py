@@ -95,7 +95,7 @@ def test_what_vagrant_says_becomes_two_files(tmp_path: Path) -> None:
 
 
 def test_the_metadata_and_boot_settings_of_the_box_agree() -> None:
-    assert box.DISK_BYTES == box.METADATA["virtual_size"] * 2**30  # type: ignore[operator]
+    assert box.METADATA["virtual_size"] * 2**30 == box.DISK_BYTES  # type: ignore[operator]
     assert "root=LABEL=root" in box.FILES["extlinux.conf"]
     assert box.FILES["etc/fstab"].startswith("LABEL=root / ext4")
     assert box.digest("bookworm") != box.digest("trixie")
