@@ -119,6 +119,7 @@ class VagrantDriver:
     def _describe(self, cluster: Cluster) -> None:
         names = [node.name for node in cluster.nodes]
         hosts = ssh.parse(self._vagrant("ssh-config", *names), names)
+        (self.home / "known_hosts").unlink(missing_ok=True)
         write_atomic(cluster.ssh_config, ssh.config(cluster, hosts))
         write_atomic(cluster.inventory, ssh.inventory(cluster, hosts))
         write_atomic(self.home / "vagrant.json", json.dumps({"machines": _digest(self.folder)}) + "\n")
@@ -176,7 +177,7 @@ def _silent(cluster: Cluster) -> list[str]:
 
 def _ask(cluster: Cluster, *command: str) -> dict[str, process.Completed]:
     def one(node: Node) -> process.Completed:
-        return process.run(["ssh", "-F", cluster.ssh_config, node.name, *command], timeout=60)
+        return process.run(["ssh", "-F", cluster.ssh_config, "-o", "ControlPath=none", node.name, *command], timeout=60)
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         return dict(zip([node.name for node in cluster.nodes], pool.map(one, cluster.nodes), strict=True))

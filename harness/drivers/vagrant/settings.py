@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -103,5 +104,17 @@ def created(folder: Path) -> dict[str, str]:
 
 
 def running(folder: Path) -> bool:
-    """Whether Vagrant has made machines in this folder; asks neither Vagrant nor the machines."""
-    return (folder / "Vagrantfile").exists() and bool(created(folder))
+    """Whether machines of this folder run; asks neither Vagrant nor the machines.
+
+    The process of a virtual machine, QEMU's or VirtualBox's, has Vagrant's id of the machine on its command line.
+    """
+    wanted = [identity.encode() for identity in created(folder).values()]
+    return bool(wanted) and (folder / "Vagrantfile").exists() and any(map(_on_command_line, wanted))
+
+
+def _on_command_line(identity: bytes) -> bool:
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # a process that has ended meanwhile
+            if identity in file.read_bytes().split(b"\0"):
+                return True
+    return False

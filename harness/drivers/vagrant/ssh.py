@@ -43,14 +43,16 @@ def parse(text: str, wanted: Collection[str]) -> Hosts:
 
 
 def config(cluster: Cluster, hosts: Hosts) -> str:
-    """``ssh_config`` for plain ssh. Host keys are not known beforehand: each VM draws its own at its first boot."""
+    """``ssh_config`` for plain ssh. Host keys are not known beforehand: each VM draws its own at its
+    first boot, and the first question to it learns them; the probes accept no other."""
     blocks = "".join(
         f"Host {name} {address}\n" + "".join(f"  {word} {value}\n" for word, value in hosts[name].items()) + "\n"
         for name, address in ((node.name, node.address) for node in cluster.nodes)
     )
     return (
         f"# Lab {cluster.lab}, as `vagrant ssh-config` said\n\n{blocks}Host *\n  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile /dev/null\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking no\n"
+        f"  UserKnownHostsFile {cluster.ssh_config.parent}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
+        f"  HashKnownHosts no\n  StrictHostKeyChecking accept-new\n"
         f"  BatchMode yes\n  LogLevel ERROR\n  ConnectTimeout 10\n  ServerAliveInterval 5\n"
         f"  ControlMaster auto\n  ControlPersist 60\n  ControlPath {sockets()}/%C\n"
     )
