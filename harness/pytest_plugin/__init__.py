@@ -47,8 +47,11 @@ def nodes_of(config: pytest.Config) -> Nodes:
     return config.stash[_NODES]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One case for each node, Service port, or node and check."""
+    """One case for each node, Service port, or node and check; testinfra's own ``host`` is each node in turn too."""
+    if "_testinfra_host" in metafunc.fixturenames and _in_use(metafunc):
+        nodes_of(metafunc.config).lead_testinfra(metafunc.config)
     kinds: dict[str, Callable[[Nodes], dict[str, Any]]] = {
         "node": lambda nodes: nodes.by_name(),
         "service": lambda nodes: nodes.services(),
@@ -59,6 +62,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if fixture is not None and fixture.func.__module__ == __name__:
             found = cases(nodes_of(metafunc.config))
             metafunc.parametrize(name, list(found.values()), ids=list(found), indirect=True, scope="session")
+
+
+def _in_use(metafunc: pytest.Metafunc) -> bool:
+    """Whether a test that asks for testinfra's ``host`` means our nodes, and not the machine that runs pytest."""
+    if {"node", "node_host"} & set(metafunc.fixturenames):
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: `host` beside `node` would pair every node with every "
+                                "other; ask for `node_host`, or for `host` alone")  # fmt: skip
+    config = metafunc.config
+    given = any(config.getoption(f"--harness-{n}") or config.getini(f"harness_{n}") for n in (*OPTIONS, "manifests"))
+    return given or bool(_WANTED & set(metafunc.fixturenames))
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,12 @@ class Nodes:
             f"ssh://{node.name}", ssh_config=str(config), ssh_extra_args="-o BatchMode=yes", sudo=sudo
         )
 
+    def lead_testinfra(self, config: pytest.Config) -> None:
+        """Have testinfra's ``host`` be each of our nodes: without hosts it would test the machine that runs pytest."""
+        config.option.hosts = ",".join(f"ssh://{node.name}" for node in self.cluster.nodes)
+        config.option.ssh_config = str(self.cluster.ssh_config)
+        config.option.sudo = any(ssh.user_of(self.cluster.ssh_config, n.name) != "root" for n in self.cluster.nodes)
+
     def properties(self) -> list[tuple[str, str]]:
         """Driver and versions, for JUnit; ``kernel`` is this machine's own."""
         return [("driver", self.cluster.driver), *record.provenance().items()]

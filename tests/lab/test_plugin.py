@@ -16,6 +16,10 @@ pytestmark = pytest.mark.lab
 ROOT = Path(__file__).parents[2]
 WEB_APP = ROOT / "examples" / "web-app.yaml"
 WRONG = """
+def test_testinfra_asks_the_nodes(host):
+    assert host.file("/etc/nodeport/state.json").exists
+    assert host.backend.NAME == "ssh"
+
 def test_no_node_is_called_n2(node):
     assert node.name != "n2"
 """
@@ -44,6 +48,7 @@ def test_a_user_s_tests_run_on_nodes_of_their_own(folder: Path) -> None:
     assert "journal of n2" in done.out
     assert "ruleset of n2" in done.out
     assert "journal of n1" not in done.out
+    assert "test_testinfra_asks_the_nodes[ssh://n3] PASSED" in done.out
     assert 'name="driver" value="nspawn"' in (folder / "junit.xml").read_text()
     assert Lab.at(folder, "default", "nspawn").driver.status() is None, "who made the nodes removes them"
     assert not list(folder.glob(".harness/*/pytest-*.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import yaml
 from harness.drivers.vagrant import box, settings, ssh
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
+from harness.support import clock, process
 
+IDENTITY = "5f3c0d7e-0000-4000-8000-00000000abcd"
 GOOD = {"name": "n1", "address": "192.168.56.11", "memory": 512, "cpus": 1, "box": "nodeport/trixie"}
 
 SAID = """Host n1
@@ -75,9 +78,20 @@ def test_machines_made_by_hand_are_found_by_their_ids(tmp_path: Path) -> None:
     assert not settings.running(tmp_path)
     (tmp_path / "Vagrantfile").touch()
     assert not settings.running(tmp_path)
-    (made / "id").write_text("5f3c\n")
-    assert settings.running(tmp_path)
-    assert settings.created(tmp_path) == {"n1": "5f3c"}
+    (made / "id").write_text(f"{IDENTITY}\n")
+    assert settings.created(tmp_path) == {"n1": IDENTITY}
+    assert not settings.running(tmp_path), "made, but halted"
+    with process.start([sys.executable, "-c", "input()", "-uuid", IDENTITY], stdin=process.PIPE) as machine:
+        try:
+            clock.until(lambda: _is_there(tmp_path), what="the machine's process", within=10)
+        finally:
+            process.end_group(machine)
+    assert not settings.running(tmp_path)
+
+
+def _is_there(folder: Path) -> None:
+    if not settings.running(folder):
+        raise clock.NotYet("no process has its id")
 
 
 def test_what_vagrant_says_becomes_two_files(tmp_path: Path) -> None:
