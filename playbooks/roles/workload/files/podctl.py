@@ -170,11 +170,7 @@ def sync(pods, remove, make, network):
     if remove:
         run("systemctl", "stop", *map(unit_of, remove), timeout=None)  # every unit has its own TimeoutStopSec
         subprocess.run(["systemctl", "reset-failed", *map(unit_of, remove)], capture_output=True, check=False)
-        ends, namespaces = links(), {path.name for path in NETNS.glob("pod-*")}
-        # The veth first: it goes at once, while a namespace is emptied only later, when a new pod may want the name.
-        gone = [f"link delete pod{key}" for key in remove if key in ends]
-        gone += [f"netns delete pod-{key}" for key in remove if f"pod-{key}" in namespaces]
-        run("ip", "-batch", "-", stdin="\n".join(gone) + "\n")
+        detach(remove)
     for key in remove:
         identity_of(key).unlink(missing_ok=True)
         with suppress(OSError):  # not there, or somebody else's drop-in is in it
@@ -187,6 +183,19 @@ def sync(pods, remove, make, network):
     run("systemctl", "daemon-reload")
     if make:
         start({key: pods[key] for key in make})
+
+
+def detach(keys):
+    """Take the pods' networks away."""
+    # The veth first: it goes at once, while a namespace is emptied only later, when a new pod may want the name.
+    # A veth may vanish under our hands, when somebody deleted its namespace just before: only what is left counts.
+    ends = links()
+    gone = "".join(f"link delete pod{key}\n" for key in keys if key in ends)
+    subprocess.run(["ip", "-force", "-batch", "-"], input=gone, capture_output=True, text=True, timeout=60, check=False)
+    if left := sorted(set(keys) & set(links())):
+        sys.exit(f"links that cannot be deleted: {', '.join(f'pod{key}' for key in left)}")
+    named = "".join(f"netns delete pod-{key}\n" for key in keys if (NETNS / f"pod-{key}").exists())
+    run("ip", "-batch", "-", stdin=named)
 
 
 def attach(pods, network):
