@@ -34,13 +34,59 @@ class Target:
     protocol: Protocol
 
 
+class Speak(StrEnum):
+    """How an answer is got: an HTTP request, a line over TCP, or one datagram."""
+
+    HTTP = "http"
+    LINE = "line"
+    DATAGRAM = "datagram"
+
+
+class Find(StrEnum):
+    """Where in an answer something stands: it is the body, a header, a field of JSON, or what a pattern matches."""
+
+    BODY = "body"
+    HEADER = "header"
+    JSON = "json"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A place in an answer; ``what`` is a header's name, a path of JSON fields (``pod.name``), or a pattern.
+
+    A pattern with a group means the first group. It is looked for in the whole answer, head and body.
+    """
+
+    find: Find = Find.BODY
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ask:
+    """What is said to a foreign server, and where its answer says who it is and which client it saw.
+
+    ``request`` is the path of an HTTP request, else the text that is sent first (empty: nothing, it speaks first).
+    ``client`` is ``None`` where answers do not tell the client's address.
+    """
+
+    speak: Speak = Speak.HTTP
+    request: str = "/hostname"
+    name: Place = Place()
+    client: Place | None = None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Job:
-    """So many attempts, asked of one vantage point at one target: each on a new connection from a new source port."""
+    """So many attempts, asked of one vantage point at one target: each on a new connection from a new source port.
+
+    ``ask`` is ``None`` for our own responder, whose answers tell everything.
+    """
 
     vantage: str
     target: Target
     attempts: int
+    ask: Ask | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from harness.errors import RemoteError, RigError
 from harness.model.cluster import Cluster
 from harness.model.observation import OUTSIDE, Attempt, Job, Outcome
 from harness.model.workload import Protocol
+from harness.probes import answers
 from harness.probes.transport import LocalStreams, SshStreams, Streams
 
 SILENCE_SECONDS = 15.0
@@ -105,7 +106,7 @@ class Prober:
                     "port": job.target.port,
                     "protocol": str(job.target.protocol),
                     "count": job.attempts,
-                    "request": "hostname" if job.target.protocol is Protocol.UDP else "/hostname",
+                    **_request(job),
                     "connect_timeout": self._pace.connect_seconds,
                     "answer_timeout": self._pace.answer_seconds,
                 }
@@ -133,6 +134,8 @@ class Prober:
 
     def _attempt(self, job: Job, line: list[Any]) -> Attempt:
         _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled = line
+        if job.ask is not None and outcome == Outcome.OK:
+            outcome, responder, seen, detail = answers.read(job.ask, detail)
         return Attempt(
             vantage=self.vantage,
             target=job.target,
@@ -146,6 +149,15 @@ class Prober:
             detail=detail,
             stalled=stalled,
         )
+
+
+def _request(job: Job) -> dict[str, object]:
+    """What is said to the target: to our own responder its *netexec* request."""
+    if job.ask is not None:
+        return {"speak": str(job.ask.speak), "request": job.ask.request, "raw": True}
+    if job.target.protocol is Protocol.UDP:
+        return {"speak": "datagram", "request": "hostname", "raw": False}
+    return {"speak": "http", "request": "/hostname", "raw": False}
 
 
 class Probers:

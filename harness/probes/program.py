@@ -4,7 +4,11 @@ It reads batches on stdin, one JSON object a line, and ends at once when its std
 
     {"seed": 1, "concurrency": 32, "rate": 0, "seconds": 60, "jobs": [
         {"id": 0, "address": "10.0.0.1", "port": 30008, "protocol": "TCP", "count": 100, "request": "/hostname",
-         "connect_timeout": 3.5, "answer_timeout": 3.5}, …]}
+         "speak": "http", "raw": false, "connect_timeout": 3.5, "answer_timeout": 3.5}, …]}
+
+``speak`` is ``http``, ``line`` (over TCP: ``request`` is sent first, the answer is one line, or all until the server
+closes) or ``datagram``. With ``raw``, ``detail`` is the answer itself (HTTP: head, empty line, body; latin-1) for
+others to understand; without, it has to be a hostname.
 
 ``rate`` is new attempts a second (0: as fast as ``concurrency`` lets it), ``seconds`` how long new attempts are
 begun; times out are in seconds. It writes ``{"ready": 1, …}`` when it starts, and for every batch, once that is
@@ -42,6 +46,7 @@ MAX_CONCURRENCY = 512
 MAX_SECONDS = 600.0
 MAX_TIMEOUT = 130.0
 MAX_ANSWER = 64 << 10
+MAX_RAW = 8 << 10
 MAX_ERRORS = 100
 TURN = 0.02  # longest sleep between two turns of the loop, so that a longer gap was not its own doing
 ALIVE = 1.0  # seconds between two signs of life
@@ -296,9 +301,9 @@ class Batch:
             return
         attempt.connect_us = self.micros(attempt)
         attempt.deadline = self.now + min(job["answer_timeout"], MAX_TIMEOUT)
-        text = (
-            f"GET {job['request']} HTTP/1.1\r\nHost: {job['address']}:{job['port']}\r\nConnection: keep-alive\r\n\r\n"
-        )
+        text = job["request"]
+        if job["speak"] == "http":
+            text = f"GET {text} HTTP/1.1\r\nHost: {job['address']}:{job['port']}\r\nConnection: keep-alive\r\n\r\n"
         sock.sendall(text.encode())
         self.poll.modify(sock, select.EPOLLIN)
 
@@ -309,6 +314,9 @@ class Batch:
         if not attempt.buffer:
             self.end(attempt, CLOSED)
             return
+        if attempt.job["speak"] == "line":
+            self.line(attempt, ended=not data)
+            return
         body = whole_body(attempt, ended=not data)
         head = attempt.head
         if body is None and len(attempt.buffer) > MAX_ANSWER:
@@ -317,15 +325,34 @@ class Batch:
             return
         if head.status != 200:
             raise Unusable(f"HTTP {head.status}, Server: {head.fields.get('server', 'not given')[:40]}")
+        if attempt.job["raw"]:
+            self.raw(attempt, attempt.buffer[: head.size] + body)
+            return
         attempt.responder = hostname_in(body)
         attempt.uid = head.fields.get("nodeport-pod-uid", "")[:64]
         attempt.seen = head.fields.get("nodeport-client", "")[:64]
         self.end(attempt, OK)
 
+    def line(self, attempt: Attempt, ended: bool) -> None:
+        """An answer that is no HTTP: its first line, or all there was when the server closed."""
+        first, found, _ = attempt.buffer.partition(b"\n")
+        if found or ended:
+            self.raw(attempt, first)
+        elif len(attempt.buffer) > MAX_RAW:
+            raise Unusable(f"no line ends within {MAX_RAW} bytes")
+
     def datagram(self, attempt: Attempt) -> None:
         """The answer to a datagram: one datagram that is a hostname."""
-        attempt.responder = hostname_in(attempt.sock.recv(65536))
+        data = attempt.sock.recv(65536)
+        if attempt.job["raw"]:
+            self.raw(attempt, data)
+            return
+        attempt.responder = hostname_in(data)
         self.end(attempt, OK)
+
+    def raw(self, attempt: Attempt, answer: bytes) -> None:
+        """An answer that others will understand, cut short."""
+        self.end(attempt, OK, answer[:MAX_RAW].decode("latin-1"))
 
     def sweep(self) -> None:
         """End what has waited long enough."""

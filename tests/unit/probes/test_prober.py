@@ -194,7 +194,7 @@ def test_the_program_ends_when_its_stdin_does_even_amid_a_batch() -> None:
         assert child.stdout is not None
         assert json.loads(child.stdout.readline())["ready"] == 1
         job = {"id": 0, "address": "127.0.0.1", "port": silent.getsockname()[1], "protocol": "TCP", "count": 1}
-        times = {"request": "/hostname", "connect_timeout": 60, "answer_timeout": 60}
+        times = {"request": "/hostname", "speak": "http", "raw": False, "connect_timeout": 60, "answer_timeout": 60}
         batch = {"seed": 1, "concurrency": 1, "rate": 0, "seconds": 60, "jobs": [job | times]}
         child.stdin.write(json.dumps(batch).encode() + b"\n")
         child.stdin.flush()
