@@ -44,6 +44,16 @@ def manifest_option(verb: Verb) -> Verb:
     )(verb)
 
 
+def selection_options(verb: Verb) -> Verb:
+    """``--focus`` and ``--skip``: which checks are wanted."""
+    verb = click.option(
+        "--skip", multiple=True, metavar="REGEX", help="Leave out checks whose full name fits; may be repeated."
+    )(verb)
+    return click.option(
+        "--focus", multiple=True, metavar="REGEX", help="Only checks whose full name fits; may be repeated."
+    )(verb)
+
+
 def node_options(verb: Verb) -> Verb:
     """``--nodes`` and ``--release``: which nodes are wanted."""
     verb = click.option(

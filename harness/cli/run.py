@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.common import lab_of, manifest_option, node_options, show, wish_of
+from harness.cli.common import lab_of, manifest_option, node_options, selection_options, show, wish_of
 from harness.cli.screen import screen
 from harness.model.verdict import Status
 from harness.session import run
+from harness.verdicts import Selection
 
 
 @click.command("run")
 @manifest_option
 @node_options
+@selection_options
 @click.option(
     "--destroy",
     type=click.Choice([choice.value for choice in run.Destroy]),
@@ -27,6 +29,8 @@ def run_command(
     paths: tuple[str, ...],
     nodes_wanted: int | None,
     releases: str | None,
+    focus: tuple[str, ...],
+    skip: tuple[str, ...],
     destroy: str,
     as_json: bool,
 ) -> None:
@@ -34,10 +38,11 @@ def run_command(
 
     Example: harness run -f examples/web-app.yaml --destroy never
     """
+    selection = Selection(focus, skip)
     lab = lab_of(context)
     wish = wish_of(lab, nodes_wanted, releases)
     with screen() as listener:
-        found = run.run(lab, paths, wish, run.Destroy(destroy), listener)
+        found = run.run(lab, paths, wish, run.Destroy(destroy), listener, selection)
     show(found, as_json=as_json)
     if found.status is not Status.PASS and not as_json and lab.driver.status() is not None:
         click.echo("  the nodes still run, for a look: harness shell n1; harness down removes them", err=True)

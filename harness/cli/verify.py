@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import textwrap
+from dataclasses import asdict
+
 import click
 
-from harness.cli.common import lab_of, show
+from harness.cli.common import lab_of, selection_options, show
 from harness.cli.screen import screen
 from harness.session import run
+from harness.verdicts import CHECKS, Check, Selection
 
 
 @click.command("verify")
-@click.option("--json", "as_json", is_flag=True, help="The complete report as JSON on stdout.")
+@selection_options
+@click.option("--list", "listing", is_flag=True, help="Every check there is, and where its promise comes from.")
+@click.option("--json", "as_json", is_flag=True, help="The complete report (or list) as JSON on stdout.")
 @click.pass_context
-def verify_command(context: click.Context, as_json: bool) -> None:
+def verify_command(
+    context: click.Context, focus: tuple[str, ...], skip: tuple[str, ...], listing: bool, as_json: bool
+) -> None:
     """Probe every node, judge what was seen, and say what is wrong. Ends with the verdict's exit code.
 
-    Example: harness verify --json | jq '.verdicts[] | select(.status != "PASS")'
+    A full name is what reports show: "spread: outside → n1, default/web-service 80 on 30008/TCP".
+
+    Example: harness verify --focus 'spread.*→ n2' --json | jq '.verdicts[] | select(.status != "PASS")'
     """
+    selection = Selection(focus, skip)
+    if listing:
+        selection.check([check.id for check in CHECKS])
+        _list([check for check in CHECKS if selection.wants(check.id)], as_json=as_json)
+        return
     with screen() as listener:
-        found = run.verify_only(lab_of(context), listener)
+        found = run.verify_only(lab_of(context), listener, selection)
     show(found, as_json=as_json)
     context.exit(found.status.exit_code)
+
+
+def _list(checks: list[Check], *, as_json: bool) -> None:
+    """The catalogue, on a terminal's width or as JSON."""
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        return
+    width = min(120, shutil.get_terminal_size((100, 24)).columns) - 18
+    for check in checks:
+        click.echo(f"{check.id:<16}  {textwrap.fill(check.meaning, width, subsequent_indent=' ' * 18)}")
+        numbers = f" (conformance rows {', '.join(map(str, check.upstream))})" if check.upstream else ""
+        for told in (f"source: {check.source}{numbers}", f"needs: {check.needs}"):
+            dimmed = textwrap.fill(told, width, initial_indent=" " * 18, subsequent_indent=" " * 20)
+            click.echo(click.style(dimmed, dim=True))

@@ -6,8 +6,7 @@ Its shape is the border between Python and Ansible, ``docs/architecture.md``.
 from __future__ import annotations
 
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
-from harness.plan.addresses import CLUSTER_RANGE, gateway
-from harness.plan.cluster_addresses import SERVICE_RANGE
+from harness.plan.addresses import CLUSTER_RANGE, SERVICE_RANGE, gateway
 
 STATE_VERSION = 2
 """The version of ``/etc/nodeport/state.json`` that nodeportd understands."""

@@ -12,6 +12,9 @@ from harness.model.plan import Plan, PlannedNode
 CLUSTER_RANGE = IPv4Network("10.244.0.0/16")
 """All pods of a lab."""
 
+SERVICE_RANGE = IPv4Network("10.96.0.0/12")
+"""The Services' own addresses: kubeadm's default --service-cluster-ip-range."""
+
 NODE_PREFIX = 24
 NODE_RANGES = tuple(CLUSTER_RANGE.subnets(new_prefix=NODE_PREFIX))
 PODS_PER_NODE = 253
@@ -48,6 +51,11 @@ def _address_fault(node: Node) -> str:
         return (
             f"node {node.name}: its address {address} lies in the pod range {CLUSTER_RANGE}, "
             "so it could not be told from a pod's (give the nodes another network)"
+        )
+    if address in SERVICE_RANGE:
+        return (
+            f"node {node.name}: its address {address} lies in the Service range {SERVICE_RANGE}, which every node "
+            "routes to itself, so it would not be reached (give the nodes another network)"
         )
     return ""
 

@@ -6,15 +6,13 @@ The dynamic half follows KEP-3070: the lower band of the range is left to people
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 from harness.model.plan import Plan
 from harness.model.workload import Service
+from harness.plan.addresses import SERVICE_RANGE
 from harness.plan.names import digest
 from harness.plan.ports import key
-
-SERVICE_RANGE = IPv4Network("10.96.0.0/12")
-"""kubeadm's default --service-cluster-ip-range."""
 
 STATIC = 256
 """Addresses at the beginning of the range that are given only to those who write them."""

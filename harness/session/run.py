@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness import manifests
 from harness.drivers import Wish
-from harness.errors import HarnessError, RigError
+from harness.errors import HarnessError, RigError, UsageError
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import Listener
@@ -26,6 +26,7 @@ from harness.session import apply, collect, nodes, record, sources, survey
 from harness.session.lab import Lab
 from harness.session.phases import Phases
 from harness.support import clock
+from harness.verdicts import EVERYTHING, Selection
 
 
 class Destroy(StrEnum):
@@ -44,6 +45,7 @@ class _Story:
     folder: Path
     phases: Phases
     sources: Sequence[tuple[str, bytes]] = ()
+    selection: Selection = EVERYTHING
     cluster: Cluster | None = None
     plan: Plan | None = None
     found: survey.Survey | None = None
@@ -61,7 +63,7 @@ class _Story:
             seconds=clock.monotonic() - self.began,
             phases=tuple(self.phases.done),
             plan=self.plan,
-            provenance=record.provenance(self.sources),
+            provenance=record.provenance(self.sources) | self.selection.provenance,
         )
         if self.found is not None:
             run = self.found.onto(run)
@@ -71,17 +73,25 @@ class _Story:
         return run
 
 
-def run(lab: Lab, paths: Sequence[str], wish: Wish | None, destroy: Destroy, listener: Listener) -> Run:
+def run(
+    lab: Lab,
+    paths: Sequence[str],
+    wish: Wish | None,
+    destroy: Destroy,
+    listener: Listener,
+    selection: Selection = EVERYTHING,
+) -> Run:
     """Everything, from manifests to a report in the lab's run folder.
 
-    Raises :class:`harness.errors.InputError` when the manifests are wrong; then nothing was changed. A broken
+    Raises :class:`harness.errors.InputError` when the manifests are wrong, and :class:`UsageError` when
+    ``selection`` fits no check; then no node was told anything. A broken
     rig is not raised: it is in the run's verdicts, and in the report.
     """
     given = sources.read(paths)
     manifests.parse(given)
     with lab.changing():
         made_here = lab.driver.makes_nodes and lab.driver.status() is None
-        story = _Story(lab, lab.new_run(), Phases(listener), sources=given)
+        story = _Story(lab, lab.new_run(), Phases(listener), sources=given, selection=selection)
         with _told(story, destroy if made_here else Destroy.NEVER):
             with story.phases.phase("up") as summary:
                 story.cluster = nodes.up(lab, wish, listener)
@@ -103,16 +113,18 @@ def apply_only(lab: Lab, paths: Sequence[str], listener: Listener) -> Plan:
         return _apply(_Story(lab, lab.new_run(), Phases(listener), sources=given), cluster)
 
 
-def verify_only(lab: Lab, listener: Listener) -> Run:
+def verify_only(lab: Lab, listener: Listener, selection: Selection = EVERYTHING) -> Run:
     """Probe and judge what was applied last, and write a report.
 
-    Raises :class:`harness.errors.RigError` when no nodes run or nothing was applied to them.
+    Raises :class:`harness.errors.RigError` when no nodes run or nothing was applied to them, and
+    :class:`UsageError` when ``selection`` fits no check.
     """
     cluster = lab.cluster()
     applied = lab.applied_plan(cluster)
     if applied is None:
         raise RigError("nothing was applied to these nodes yet", hint="harness apply -f PATH")
-    story = _Story(lab, lab.new_run(), Phases(listener), cluster=cluster, plan=applied)
+    survey.wanted(cluster, applied, selection)
+    story = _Story(lab, lab.new_run(), Phases(listener), selection=selection, cluster=cluster, plan=applied)
     with _told(story, Destroy.NEVER):
         _verify(story, cluster)
     return story.run()
@@ -123,6 +135,8 @@ def _apply(story: _Story, cluster: Cluster) -> Plan:
         story.plan = apply.make_plan(story.sources, cluster, story.lab.applied_plan(cluster))
         ports = sum(port.node_port is not None for service in story.plan.services for port in service.ports)
         summary.text = f"{len(story.plan.pods)} pods, {ports} nodePorts, generation {story.plan.generation}"
+        if not story.selection.everything:
+            survey.wanted(cluster, story.plan, story.selection)
     with story.phases.phase("apply") as summary:
         done = apply.converge(story.lab, cluster, story.plan, story.folder, story.phases.listener)
         changed = sum(recap.changed for recap in done.recaps)
@@ -133,7 +147,7 @@ def _apply(story: _Story, cluster: Cluster) -> Plan:
 def _verify(story: _Story, cluster: Cluster) -> None:
     assert story.plan is not None  # noqa: S101 - both callers set it first
     with story.phases.phase("verify") as summary:
-        story.found = survey.survey(cluster, story.plan, story.phases.listener)
+        story.found = survey.survey(cluster, story.plan, story.phases.listener, story.selection)
         record.write_attempts(story.found.attempts, story.folder / "attempts.jsonl")
         summary.text = f"{len(story.found.attempts)} probes judged"
 
@@ -142,17 +156,20 @@ def _verify(story: _Story, cluster: Cluster) -> None:
 def _told(story: _Story, destroy: Destroy) -> Iterator[None]:
     """Whatever happens inside ends with a report, a tar if it went wrong, and the nodes removed as ``destroy`` says.
 
-    A Ctrl-C removes what this run made as a passing run would: there is no failure to look at.
+    A Ctrl-C or a wrong ``--focus`` removes what this run made as a passing run would: there is no failure to look at.
     """
     interrupted = False
+    mistaken: UsageError | None = None
     try:
         yield
+    except UsageError as error:
+        mistaken, story.broken = error, str(error)
     except HarnessError as error:
         story.broken = str(error)
     except KeyboardInterrupt:
         interrupted, story.broken = True, "interrupted"
     status = story.run().status
-    passing = interrupted or status in (Status.PASS, Status.SKIP)
+    passing = interrupted or mistaken is not None or status in (Status.PASS, Status.SKIP)
     try:
         if not passing and story.cluster is not None:
             with story.phases.phase("collect") as summary:
@@ -166,3 +183,5 @@ def _told(story: _Story, destroy: Destroy) -> Iterator[None]:
         record.write(story.run(), story.folder)
     if interrupted:
         raise KeyboardInterrupt
+    if mistaken is not None:
+        raise mistaken

@@ -34,11 +34,39 @@ class Survey:
         return replace(run, shares=self.shares, facts=self.facts, verdicts=self.verdicts, diagnoses=self.diagnoses)
 
 
-def survey(cluster: Cluster, plan: Plan, listener: Listener) -> Survey:
-    """Probe every nodePort of every node from everywhere, ask the nodes, judge, and explain what is wrong."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a survey is to look at: cells to probe, and verdicts that are known without."""
+
+    cells: tuple[verdicts.Cell, ...]
+    known: tuple[Verdict, ...]
+
+
+def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection) -> Wanted:
+    """What of this plan is looked at, as far as a person wants it.
+
+    Raises :class:`UsageError` when a pattern fits no check.
+    """
     vantages = (OUTSIDE, *(node.name for node in cluster.nodes))
-    outside = {OUTSIDE: cluster.client_address} if cluster.client_address else {}
-    cells = verdicts.expectations(plan, vantages, outside)
+    addresses = {OUTSIDE: cluster.client_address} if cluster.client_address else {}
+    cells = verdicts.expectations(plan, vantages, addresses)
+    known = (*verdicts.judge_plan(plan), *verdicts.left_out(plan, vantages, addresses))
+    names = [name for cell in cells for name in verdicts.names_of(cell)]
+    names += [verdicts.name_of(verdict) for verdict in known]
+    selection.check([*names, *(f"node-state: {node.name}" for node in cluster.nodes)])
+    return Wanted(selection.of_cells(cells), known)
+
+
+def survey(
+    cluster: Cluster, plan: Plan, listener: Listener, selection: verdicts.Selection = verdicts.EVERYTHING
+) -> Survey:
+    """Probe every nodePort of every node from everywhere, ask the nodes, judge, and explain what is wrong.
+
+    Raises :class:`UsageError` when ``selection`` has a pattern that fits no check.
+    """
+    look = wanted(cluster, plan, selection)
+    cells = look.cells
+    vantages = tuple(dict.fromkeys(cell.vantage for cell in cells))
     seed = secrets.randbelow(2**31)
     listener(Step(f"probing {len(cells)} cells: {len(vantages)} vantage points × {len(cluster.nodes)} nodes"))
     with ThreadPoolExecutor(max_workers=1) as aside, probes.open_probers(cluster, vantages, seed=seed) as probers:
@@ -46,7 +74,7 @@ def survey(cluster: Cluster, plan: Plan, listener: Listener) -> Survey:
         tallies, attempts = _probe(probers, cells, listener)
         facts = asked.result()
         judged = verdicts.judge(cells, tallies, facts, generation=plan.generation, seed=seed)
-        found = (*judged, *verdicts.judge_plan(plan))
+        found = selection.of_verdicts((*judged, *look.known))
         diagnoses: tuple[Diagnosis, ...] = ()
         if any(verdict.status in (Status.FAIL, Status.ERROR, Status.INCONCLUSIVE) for verdict in judged):
             listener(Step("looking for the cause"))

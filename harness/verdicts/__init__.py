@@ -14,22 +14,29 @@ A session drives it so; ``lost`` maps vantage points that SSH did not reach to t
 Error rates, and why two stages: docs/decisions/0002-statistics.md.
 """
 
+from harness.verdicts.catalogue import CHECKS, Check
 from harness.verdicts.controls import controls
 from harness.verdicts.diagnose import diagnose
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, expectations
 from harness.verdicts.judge import judge
 from harness.verdicts.planstate import judge_plan
+from harness.verdicts.selection import EVERYTHING, Selection, name_of, names_of
+from harness.verdicts.skips import left_out
 from harness.verdicts.stages import Levels, next_round
 from harness.verdicts.tally import Counts, Need, Tallies, Tally, add, shares
 
 __all__ = [
+    "CHECKS",
+    "EVERYTHING",
     "Cell",
     "CellKey",
+    "Check",
     "Counts",
     "Depth",
     "Expected",
     "Levels",
     "Need",
+    "Selection",
     "Tallies",
     "Tally",
     "add",
@@ -38,6 +45,9 @@ __all__ = [
     "expectations",
     "judge",
     "judge_plan",
+    "left_out",
+    "name_of",
+    "names_of",
     "next_round",
     "shares",
 ]

@@ -2,67 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 from harness.model.verdict import Status, Verdict
-from harness.verdicts import sequential, stats
+from harness.verdicts import promises, sequential, stats
+from harness.verdicts.case import Case, listed, outcomes, sizes, twice
 from harness.verdicts.expectations import Cell, Depth
 from harness.verdicts.sequential import Decision, State
 from harness.verdicts.stages import Alarm as Cry
-from harness.verdicts.stages import Budget, alarm, limit, refuses, shares_of, stays_silent, strays, unseen_pods
-from harness.verdicts.tally import Counts, Tally
+from harness.verdicts.stages import alarm, limit, shares_of, unseen_pods
+from harness.verdicts.tally import Counts
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One cell before the judge; ``even`` when picks of its Service port are dealt in turn, not drawn."""
-
-    cell: Cell
-    tally: Tally
-    budget: Budget
-    seed: int | None
-    even: bool = False
-
-    @property
-    def both(self) -> Counts:
-        """Everything seen of the cell."""
-        return self.tally.both
-
-    @property
-    def second(self) -> Counts:
-        """The fresh sample; empty when none was asked for."""
-        return self.tally.second or Counts()
-
-    def verdict(self, check: str, status: Status, summary: str, **evidence: object) -> Verdict:
-        """A verdict about this cell, with the evidence that all checks share."""
-        shared: dict[str, object] = {
-            "attempts": self.both.n,
-            "counts": {endpoint.pod: self.both.answers.get(endpoint.pod, 0) for endpoint in self.cell.endpoints},
-            "wrong": dict(self.both.wrong),
-            "failures": {str(outcome): times for outcome, times in self.both.failures.items()},
-            "late": self.both.late,
-            "set_aside": self.both.set_aside,
-            "stage_two_attempts": self.second.n,
-            "seed": self.seed,
-        }
-        cell = self.cell
-        return Verdict(check, str(cell), status, summary, cell.node, cell.vantage, cell.service, {**shared, **evidence})
+def checks_of(cell: Cell) -> tuple[str, ...]:
+    """The ids of the checks that a cell can have, the one that speaks for the cell first."""
+    if cell.depth is Depth.REFUSED:
+        return ("refused",)
+    if cell.depth is Depth.SILENT:
+        return ("dropped",)
+    kept = ("source",) if cell.source else ()
+    if cell.depth is Depth.STICKY:
+        return ("answers", "responders", "affinity", *kept)
+    spread = ("spread",) if cell.depth is Depth.SPREAD and len(cell.endpoints) > 1 else ()
+    return ("answers", "responders", "coverage", *spread, *kept)
 
 
 def verdicts(case: Case) -> list[Verdict]:
     """All verdicts of one cell."""
     if case.both.n == 0:
         held_up = f"nothing can be said: {case.both.set_aside} of {case.both.asked} attempts were held up in the prober"
-        check = {Depth.REFUSED: "refused", Depth.SILENT: "dropped"}.get(case.cell.depth, "answers")
-        return [case.verdict(check, Status.INCONCLUSIVE, held_up)]
+        return [case.verdict(checks_of(case.cell)[0], Status.INCONCLUSIVE, held_up)]
     if case.cell.depth is Depth.REFUSED:
-        return [_refused(case)]
+        return [promises.refused(case)]
     if case.cell.depth is Depth.SILENT:
-        return [_dropped(case)]
-    kept = [_source(case)] if case.cell.source else []
+        return [promises.dropped(case)]
+    kept = [promises.source(case)] if case.cell.source else []
     if case.cell.depth is Depth.STICKY:
-        return [_answers(case), _responders(case), _affinity(case), *kept]
+        return [_answers(case), _responders(case), promises.affinity(case), *kept]
     answers, responders, coverage = _answers(case), _responders(case), _coverage(case)
     found = [answers, responders, coverage]
     if case.cell.depth is Depth.SPREAD and len(case.cell.endpoints) > 1:
@@ -72,55 +46,31 @@ def verdicts(case: Case) -> list[Verdict]:
     return [*found, *kept]
 
 
-def _twice(case: Case, kind: Callable[[Counts], int]) -> Status:
-    """The two-stage rule for what is not tolerated at all."""
-    first, second = kind(case.tally.first), kind(case.second)
-    if first and second:
-        return Status.FAIL
-    return Status.INCONCLUSIVE if first or second else Status.PASS
-
-
 def _answers(case: Case) -> Verdict:
     both = case.both
-    status = _twice(case, lambda counts: counts.failed + counts.late)
+    status = twice(case, lambda counts: counts.failed + counts.late)
     visible = stats.visible_rate(both.n)
     if status is Status.PASS:
         told = f"{both.n} of {both.n} attempts answered, none late (failures above {visible:.1%} would have shown)"
     else:
         told = f"{both.failed + both.late} of {both.n} attempts went wrong: {outcomes(both)}"
     if status is Status.INCONCLUSIVE:
-        told = f"transient: {told}, but not again in a fresh sample{_sizes(case)}"
+        told = f"transient: {told}, but not again in a fresh sample{sizes(case)}"
     low, high = stats.wilson(both.failed + both.late, both.n)
     return case.verdict("answers", status, told, smallest_visible_rate=visible, failure_rate_99=[low, high])
-
-
-def outcomes(counts: Counts) -> str:
-    """``12 timeout, 5 late``: how attempts went wrong, most frequent first."""
-    kinds: dict[str, int] = {str(outcome): times for outcome, times in counts.failures.items()}
-    if counts.late:
-        kinds["late (second SYN needed)"] = counts.late
-    return _listed(kinds)
-
-
-def _listed(kinds: Mapping[str, int]) -> str:
-    return ", ".join(f"{times} {kind}" for kind, times in sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))
-
-
-def _sizes(case: Case) -> str:
-    return f" ({case.tally.first.n} attempts, then {case.second.n})"
 
 
 def _responders(case: Case) -> Verdict:
     if case.both.answered == 0:
         return case.verdict("responders", Status.SKIP, "nobody answered")
-    status = _twice(case, lambda counts: sum(counts.wrong.values()))
+    status = twice(case, lambda counts: sum(counts.wrong.values()))
     if status is Status.PASS:
         return case.verdict("responders", status, f"all {case.both.answered} answers came from the Service's own pods")
     told = (
-        f"{sum(case.both.wrong.values())} of {case.both.answered} answers came from others: {_listed(case.both.wrong)}"
+        f"{sum(case.both.wrong.values())} of {case.both.answered} answers came from others: {listed(case.both.wrong)}"
     )
     if status is Status.INCONCLUSIVE:
-        told = f"transient: {told}, but not in both samples{_sizes(case)}"
+        told = f"transient: {told}, but not in both samples{sizes(case)}"
     return case.verdict("responders", status, told)
 
 
@@ -168,7 +118,7 @@ def _spread(case: Case) -> Verdict:
     again = shares_of(cell, case.second, case.budget.confirm, case.budget)
     if again.state is State.SUSPECT:
         return _settled(case, case.both, _named(case, decision), confirmed=True)
-    told = f"transient: {_accusation(case, first, decision)}, but not again in a fresh sample{_sizes(case)}"
+    told = f"transient: {_accusation(case, first, decision)}, but not again in a fresh sample{sizes(case)}"
     return case.verdict("spread", Status.INCONCLUSIVE, told, **_numbers(case, first, decision))
 
 
@@ -188,7 +138,7 @@ def _settled(case: Case, counts: Counts, decision: Decision, *, confirmed: bool)
         told = f"{pods} pods answered {sum(hits)} of {counts.n}, {shown}; half or double weight would have shown{note}"
         return case.verdict("spread", Status.PASS, told, **numbers)
     if decision.state is State.SUSPECT and confirmed:
-        told = f"{_accusation(case, counts, decision)}, twice{_sizes(case)}"
+        told = f"{_accusation(case, counts, decision)}, twice{sizes(case)}"
         return case.verdict("spread", Status.FAIL, told, **numbers)
     if decision.state is State.SUSPECT:
         told = f"{_accusation(case, counts, decision)}, but that was not seen twice"
@@ -237,54 +187,3 @@ def _numbers(case: Case, counts: Counts, decision: Decision) -> dict[str, object
         "deterministic": case.even,
         "evenness": sequential.evenness([hits]),
     }
-
-
-def _refused(case: Case) -> Verdict:
-    both = case.both
-    if both.answered:
-        told = f"no endpoints, yet {both.answered} of {both.n} attempts were answered, by {_listed(both.wrong)}"
-        status = _twice(case, lambda counts: counts.answered)
-        return case.verdict("refused", status, told if status is Status.FAIL else f"transient: {told}")
-    active = refuses(case.tally.first) or refuses(case.second)
-    if active:
-        return case.verdict("refused", Status.PASS, f"no endpoints, and refused actively: {outcomes(both)}")
-    told = f"black hole: no endpoints, but {both.n} attempts met silence instead of a refusal: {outcomes(both)}"
-    status = Status.FAIL if case.second.n else Status.INCONCLUSIVE
-    return case.verdict("refused", status, told)
-
-
-def _dropped(case: Case) -> Verdict:
-    both = case.both
-    if stays_silent(both):
-        return case.verdict("dropped", Status.PASS, f"as promised, {both.n} of {both.n} attempts met silence")
-    status = _twice(case, lambda counts: 0 if stays_silent(counts) else 1)
-    came = f"{both.answered} answered" + (f", by {_listed(both.wrong)}" if both.wrong else "")
-    told = f"should be dropped in silence, but of {both.n} attempts {came}; {outcomes(both) or 'none failed'}"
-    return case.verdict("dropped", status, told if status is Status.FAIL else f"transient: {told}")
-
-
-def _affinity(case: Case) -> Verdict:
-    if not case.both.answers:
-        return case.verdict("affinity", Status.SKIP, "none of its pods answered")
-    status = _twice(case, strays)
-    if status is Status.PASS:
-        who, times = next(iter(case.both.answers.items()))
-        pods = len(case.cell.endpoints)
-        told = f"one client, one pod: {who} gave all {times} answers, of {pods} pods that it could have been"
-        return case.verdict("affinity", status, told)
-    told = f"one client was sent to {len(case.both.answers)} pods: {_listed(case.both.answers)}"
-    if status is Status.INCONCLUSIVE:
-        told = f"transient: {told}, but not in both samples{_sizes(case)}"
-    return case.verdict("affinity", status, told)
-
-
-def _source(case: Case) -> Verdict:
-    """One answer is enough to tell: an address is translated by a rule, not by luck."""
-    wanted, seen = case.cell.source, case.both.sources
-    if not seen:
-        return case.verdict("source", Status.SKIP, "no answer tells which client address its pod saw")
-    others = {address: times for address, times in seen.items() if address != wanted}
-    if not others:
-        return case.verdict("source", Status.PASS, f"pods saw the client's own address, {wanted}")
-    told = f"pods should see the client's own address, {wanted}, but saw {_listed(others)}"
-    return case.verdict("source", Status.FAIL, told)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from harness.model.observation import Attempt, NodeFacts
 from harness.model.verdict import Diagnosis, Status, Verdict
 from harness.verdicts import cell_rules, node_rules, pod_rules
+from harness.verdicts.case import outcomes
 from harness.verdicts.causes import CAUSES
-from harness.verdicts.checks import outcomes
 from harness.verdicts.controls import sort_directs
 from harness.verdicts.expectations import Cell
 from harness.verdicts.finding import Finding

@@ -28,6 +28,7 @@ from dataclasses import replace
 from harness.model.observation import NodeFacts, Outcome
 from harness.model.verdict import Status, Verdict
 from harness.verdicts import checks
+from harness.verdicts.case import Case
 from harness.verdicts.expectations import Cell, Depth
 from harness.verdicts.nodestate import judge_nodes
 from harness.verdicts.sequential import evenness
@@ -59,7 +60,7 @@ def judge(
     for cell in cells:
         if cell.vantage in tallies.lost:
             continue
-        case = checks.Case(cell, tallies.of(cell), budget, seed, even=cell.promise in even)
+        case = Case(cell, tallies.of(cell), budget, seed, even=cell.promise in even)
         verdicts += [_excused(verdict, cell, tallies, unreachable) for verdict in checks.verdicts(case)]
     unprobed = Counter(cell.vantage for cell in cells if cell.vantage in tallies.lost)
     told = {node.node for node in facts if not node.reachable}

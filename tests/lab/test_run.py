@@ -123,3 +123,17 @@ def test_help_fits_one_screen_and_every_verb_has_an_example(folder: Path) -> Non
     assert len(shown.splitlines()) <= 30
     assert max(map(len, shown.splitlines())) <= 110
     assert shown.count("harness ") >= 12
+
+
+def test_checks_are_listed_and_chosen_and_a_misspelt_choice_changes_nothing(folder: Path) -> None:
+    listed = harness(folder, "verify", "--list", "--json")
+    assert {"answers", "spread", "refused"} <= {check["id"] for check in json.loads(listed.out)}
+    wrong = harness(folder, "run", "-f", EXAMPLES / "web-app.yaml", "--focus", "spraed")
+    assert (wrong.code, "did you mean spread?" in wrong.err) == (2, True), wrong.err
+    assert not (folder / ".harness" / "default" / "plan.json").exists(), "the nodes were told something"
+    chosen = harness(folder, "run", "-f", EXAMPLES / "web-app.yaml", "--focus", "spread.*outside → n2", "--json")
+    assert chosen.code == 0, chosen.err
+    found = json.loads(chosen.out)
+    assert [verdict["subject"][:14] for verdict in found["verdicts"]] == ["outside → n2, "]
+    assert {share["node"] for share in found["shares"]} == {"n2"}
+    assert found["provenance"]["focus"] == "spread.*outside → n2"

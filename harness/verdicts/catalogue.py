@@ -1,0 +1,101 @@
+"""Every check there is: its id, what it means, where the promise comes from, and what it needs. Pure.
+
+Ids are stable: they are ``Verdict.check``, the names in reports, and what ``--focus`` and ``--skip`` look for.
+``docs/conformance.md`` says for each of upstream's tests which of these covers it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check. ``upstream`` are numbers of upstream's tests (rows of ``docs/conformance.md``) that promise the same.
+
+    ``needs`` says for a person what there has to be; ``feature`` is what a forwarder has to declare, empty for nothing.
+    """
+
+    id: str
+    meaning: str
+    source: str
+    needs: str
+    upstream: tuple[int, ...] = ()
+    feature: str = ""
+
+
+CHECKS = (
+    Check(
+        "answers",
+        "every attempt is answered, at the first SYN",
+        "upstream service.go, networking.go",
+        "a Service with endpoints",
+        (2, 3, 7, 11, 13, 46, 51, 52, 54, 55, 57, 58, 64),
+    ),
+    Check(
+        "responders",
+        "only the Service's own pods answer, each with the uid that it was given",
+        "KEP-752 (EndpointSlice)",
+        "a Service with endpoints",
+        (2, 8, 33, 61, 62),
+    ),
+    Check(
+        "coverage",
+        "every pod of the Service answers",
+        "upstream networking.go",
+        "a Service with endpoints",
+        (2, 3, 13, 46, 51, 52, 54, 55, 57, 58, 61, 62),
+    ),
+    Check(
+        "spread",
+        "every pod gets its fair share of new connections",
+        "kube-proxy: numgen random; docs/decisions/0002",
+        "two endpoints or more",
+    ),
+    Check(
+        "affinity",
+        "a client stays with one pod",
+        "core/v1 sessionAffinity: ClientIP",
+        "sessionAffinity: ClientIP",
+        (24, 27, 66, 67),
+        "affinity",
+    ),
+    Check(
+        "source",
+        "pods see the client's own address",
+        "core/v1 externalTrafficPolicy: Local",
+        "externalTrafficPolicy: Local, and a client whose address is known",
+        (85,),
+        "client-address",
+    ),
+    Check(
+        "refused",
+        "what has no endpoints is refused actively, not swallowed",
+        "upstream service.go; kube-proxy no-endpoint-services",
+        "a Service without endpoints",
+        (32,),
+    ),
+    Check(
+        "dropped",
+        "a node without a local pod, or one that must not let us in, stays silent",
+        "core/v1 externalTrafficPolicy: Local; nodeport.harness/allowed-sources",
+        "externalTrafficPolicy: Local, or an allow list and a client whose address is known",
+        (41,),
+    ),
+    Check(
+        "endpoints",
+        "the Service's selector finds pods",
+        "docs/decisions/0004",
+        "a Service with a nodePort",
+    ),
+    Check(
+        "node-state",
+        "a node says of itself that all is as it should be",
+        "role forwarder",
+        "nodes over SSH",
+        (50,),
+    ),
+    Check("rig", "the rig itself works; never a word about the data plane", "harness", "nothing"),
+)  # fmt: skip
+
+IDS = tuple(check.id for check in CHECKS)

@@ -1,0 +1,61 @@
+"""The checks of what a Service promises beside being answered: refusal, silence, affinity, the client's address."""
+
+from __future__ import annotations
+
+from harness.model.verdict import Status, Verdict
+from harness.verdicts.case import Case, listed, outcomes, sizes, twice
+from harness.verdicts.stages import refuses, stays_silent, strays
+
+
+def refused(case: Case) -> Verdict:
+    """A nodePort without endpoints refuses actively."""
+    both = case.both
+    if both.answered:
+        told = f"no endpoints, yet {both.answered} of {both.n} attempts were answered, by {listed(both.wrong)}"
+        status = twice(case, lambda counts: counts.answered)
+        return case.verdict("refused", status, told if status is Status.FAIL else f"transient: {told}")
+    active = refuses(case.tally.first) or refuses(case.second)
+    if active:
+        return case.verdict("refused", Status.PASS, f"no endpoints, and refused actively: {outcomes(both)}")
+    told = f"black hole: no endpoints, but {both.n} attempts met silence instead of a refusal: {outcomes(both)}"
+    status = Status.FAIL if case.second.n else Status.INCONCLUSIVE
+    return case.verdict("refused", status, told)
+
+
+def dropped(case: Case) -> Verdict:
+    """Who must not be served, or not here, meets silence."""
+    both = case.both
+    if stays_silent(both):
+        return case.verdict("dropped", Status.PASS, f"as promised, {both.n} of {both.n} attempts met silence")
+    status = twice(case, lambda counts: 0 if stays_silent(counts) else 1)
+    came = f"{both.answered} answered" + (f", by {listed(both.wrong)}" if both.wrong else "")
+    told = f"should be dropped in silence, but of {both.n} attempts {came}; {outcomes(both) or 'none failed'}"
+    return case.verdict("dropped", status, told if status is Status.FAIL else f"transient: {told}")
+
+
+def affinity(case: Case) -> Verdict:
+    """One client is answered by one pod."""
+    if not case.both.answers:
+        return case.verdict("affinity", Status.SKIP, "none of its pods answered")
+    status = twice(case, strays)
+    if status is Status.PASS:
+        who, times = next(iter(case.both.answers.items()))
+        pods = len(case.cell.endpoints)
+        told = f"one client, one pod: {who} gave all {times} answers, of {pods} pods that it could have been"
+        return case.verdict("affinity", status, told)
+    told = f"one client was sent to {len(case.both.answers)} pods: {listed(case.both.answers)}"
+    if status is Status.INCONCLUSIVE:
+        told = f"transient: {told}, but not in both samples{sizes(case)}"
+    return case.verdict("affinity", status, told)
+
+
+def source(case: Case) -> Verdict:
+    """Pods see the client's own address. One answer is enough: an address is translated by a rule, not by luck."""
+    wanted, seen = case.cell.source, case.both.sources
+    if not seen:
+        return case.verdict("source", Status.SKIP, "no answer tells which client address its pod saw")
+    others = {address: times for address, times in seen.items() if address != wanted}
+    if not others:
+        return case.verdict("source", Status.PASS, f"pods saw the client's own address, {wanted}")
+    told = f"pods should see the client's own address, {wanted}, but saw {listed(others)}"
+    return case.verdict("source", Status.FAIL, told)
