@@ -21,7 +21,7 @@ from harness.model.workload import (
     SlicePort,
     Workload,
 )
-from harness.plan.cluster_addresses import SERVICE_RANGE
+from harness.plan.addresses import SERVICE_RANGE
 from tests.unit.plan.sample import LAB, SOURCE, nodes, service
 
 INNER = ServiceType.CLUSTER_IP
