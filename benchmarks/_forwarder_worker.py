@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "playbooks/roles/forwarder/files"))
 
 from nodeportd import ruleset, state
@@ -22,6 +23,8 @@ from nodeportd.endpoints import Current, Effective, effective
 from nodeportd.kernel import Kernel, drift
 from nodeportd.nft import make
 from nodeportd.reading import Reading
+
+from benchmarks import _kube_proxy
 
 ENDPOINTS = 3
 CHANGES = 9
@@ -117,7 +120,7 @@ def _median(there: Callable[[], object], back: Callable[[], object]) -> float:
 
 def kube_proxy(services: int) -> Times:
     """kube-proxy's layout: loaded, and one endpoint changed as kube-proxy does it."""
-    kernel, text = Kernel(), _kube_proxy_table(services)
+    kernel, text = Kernel(), _kube_proxy.table([pods(number) for number in range(services)], "192.168.56.11", 20000)
     found = {
         "load into an empty kernel": timed(lambda: kernel.apply(text)),
         "replace the whole table": timed(lambda: kernel.apply(f"delete table ip kube-proxy\n{text}")),
@@ -130,94 +133,16 @@ def kube_proxy(services: int) -> Times:
     return found
 
 
-def _endpoint(name: str, address: str) -> str:
-    return (
-        f"chain {name} {{\nip saddr {address} jump mark-for-masquerade\n"
-        f"meta l4proto tcp dnat to {address}:80\n}}\n"
-    )  # fmt: skip
-
-
-def _pick(names: list[str]) -> str:
-    return (
-        f"numgen random mod {len(names)} vmap {{ {', '.join(f'{i} : goto {name}' for i, name in enumerate(names))} }}"
-    )
-
-
 def _kube_proxy_change(turn: int) -> str:
     """The third endpoint of the first Service is replaced by another one."""
     names = ["endpoint-0-0", "endpoint-0-1", f"endpoint-0-new{turn}"]
     old = "endpoint-0-2" if turn == 0 else f"endpoint-0-new{turn - 1}"
-    added = _endpoint(names[2], f"10.210.0.{1 + turn}")
+    added = _kube_proxy.endpoint(names[2], f"10.210.0.{1 + turn}")
     return (
         f"table ip kube-proxy {{\n{added}}}\nflush chain ip kube-proxy service-0\n"
-        f"add rule ip kube-proxy service-0 {_pick(names)}\ndelete chain ip kube-proxy {old}\n"
+        f"add rule ip kube-proxy service-0 {_kube_proxy.pick(names)}\ndelete chain ip kube-proxy {old}\n"
     )
 
-
-def _kube_proxy_table(services: int) -> str:
-    chains = []
-    for number in range(services):
-        names = [f"endpoint-{number}-{index}" for index in range(ENDPOINTS)]
-        chains += [_endpoint(name, address) for name, address in zip(names, pods(number), strict=True)]
-        chains.append(f"chain service-{number} {{\n{_pick(names)}\n}}\n")
-        chains.append(f"chain external-{number} {{\njump mark-for-masquerade\ngoto service-{number}\n}}\n")
-    cluster = ", ".join(
-        f"10.96.{number // 250}.{1 + number % 250} . tcp . 80 : goto service-{number}" for number in range(services)
-    )
-    ports = ", ".join(f"tcp . {20000 + number} : goto external-{number}" for number in range(services))
-    return _KUBE_PROXY.replace("CHAINS", "".join(chains)).replace("CLUSTER", cluster).replace("PORTS", ports)
-
-
-_KUBE_PROXY = """\
-table ip kube-proxy {
-chain mark-for-masquerade {
-meta mark set meta mark or 0x4000
-}
-chain masquerading {
-meta mark and 0x4000 == 0 return
-meta mark set meta mark xor 0x4000
-masquerade fully-random
-}
-CHAINSset nodeport-ips {
-type ipv4_addr
-elements = { 192.168.56.11 }
-}
-map service-ips {
-type ipv4_addr . inet_proto . inet_service : verdict
-elements = { CLUSTER }
-}
-map service-nodeports {
-type inet_proto . inet_service : verdict
-elements = { PORTS }
-}
-map no-endpoint-nodeports {
-type inet_proto . inet_service : verdict
-}
-chain services {
-ip daddr . meta l4proto . th dport vmap @service-ips
-ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
-}
-chain nodeport-endpoints-check {
-ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
-}
-chain filter-input {
-type filter hook input priority -110; policy accept;
-ct state new jump nodeport-endpoints-check
-}
-chain nat-prerouting {
-type nat hook prerouting priority -100; policy accept;
-jump services
-}
-chain nat-output {
-type nat hook output priority -100; policy accept;
-jump services
-}
-chain nat-postrouting {
-type nat hook postrouting priority 100; policy accept;
-jump masquerading
-}
-}
-"""
 
 LAYOUTS = {"nodeportd": nodeportd, "kube-proxy": kube_proxy}
 
