@@ -39,6 +39,7 @@ VERBS = {
     "url": Verb("get", "one URL per node for a Service", "harness url web-service"),
     "exec": Verb("reach", "run a command on a node or in a pod", "harness exec n1 -- nft list ruleset"),
     "shell": Verb("reach", "a shell on a node or in a pod", "harness shell pod/solo"),
+    "snapshot": Verb("snapshot", "keep a known state of the nodes, and put it back", "harness snapshot save green"),
     "collect": Verb("collect", "one tar with all that explains a failure", "harness collect"),
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.errors import UsageError
 from harness.model.cluster import Cluster
@@ -32,6 +32,11 @@ class Place:
         """The user's own folder, which has the manifests and may have a ``Vagrantfile``."""
         return self.home.absolute().parents[1]
 
+    @property
+    def plan_file(self) -> Path:
+        """The plan that the nodes were given last. It is part of their state: a snapshot takes it along."""
+        return self.home / "plan.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -49,6 +54,15 @@ class Check:
     ok: bool
     found: str
     mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A kept state of all nodes of a lab: its name, when it was taken (ISO 8601, UTC), and which nodes it has."""
+
+    name: str
+    taken: str
+    nodes: tuple[str, ...]
 
 
 class Driver(Protocol):
@@ -80,6 +94,36 @@ class Driver(Protocol):
 
     def down(self, progress: Progress) -> None:
         """Remove every trace of this lab's nodes, also of an interrupted ``up``. Called again it does nothing."""
+
+
+@runtime_checkable
+class Snapshots(Protocol):
+    """What a driver can do besides when it keeps whole states of its nodes; names were checked by the caller.
+
+    With the nodes goes :attr:`Place.plan_file`, if there is one: a restored lab says of itself what its nodes run.
+    Each change is done whole or not at all, also when it is interrupted.
+    """
+
+    def save_snapshot(self, name: str, progress: Progress) -> Snapshot:
+        """Keep the state of all nodes at one moment; the nodes run on.
+
+        Raises :class:`UsageError` when the name is taken, :class:`harness.errors.DriverError` when they do not run.
+        """
+
+    def restore_snapshot(self, name: str, progress: Progress) -> Cluster:
+        """Put all nodes, and which nodes there are, back to a kept state; returns once each answers to SSH.
+
+        Raises :class:`UsageError` for a name that is not there, :class:`harness.errors.DriverError`.
+        """
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """The kept states, oldest first."""
+
+    def delete_snapshot(self, name: str) -> None:
+        """Forget a kept state.
+
+        Raises :class:`UsageError` for a name that is not there.
+        """
 
 
 DRIVERS: Mapping[str, str] = {

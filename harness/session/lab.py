@@ -51,12 +51,17 @@ class Lab:
     @property
     def driver(self) -> drivers.Driver:
         """The driver of this lab's nodes."""
-        return drivers.get(self.driver_name, drivers.Place(self.home, self.name, self.inventory))
+        return drivers.get(self.driver_name, self.place)
+
+    @property
+    def place(self) -> drivers.Place:
+        """Where this lab lives, for its driver."""
+        return drivers.Place(self.home, self.name, self.inventory)
 
     @property
     def plan_file(self) -> Path:
         """Where the plan last applied is kept."""
-        return self.home / "plan.json"
+        return self.place.plan_file
 
     def cluster(self) -> Cluster:
         """The nodes as they run now.

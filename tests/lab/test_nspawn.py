@@ -329,12 +329,13 @@ def _lose_cable(driver: NspawnDriver, _cluster: Cluster) -> None:
 def test_a_lab_that_lost_a_node_is_healed(driver: NspawnDriver, harm: Callable[[NspawnDriver, Cluster], None]) -> None:
     cluster = driver.up(Wish(count=2), _quiet)
     began = _began(cluster, "n1")
+    _ask(cluster, "n2", "touch /root/kept")
     harm(driver, cluster)
     assert driver.status() is None
     healed = driver.up(Wish(count=2), _quiet)
     assert healed == cluster
     assert _began(healed, "n1") == began, "the other node must not be touched"
-    assert _ask(healed, "n2", "hostname") == "n2"
+    assert _ask(healed, "n2", "hostname; ls /root") == "n2\nkept", "it must have its disk again"
     driver.down(_quiet)
     assert _traces(driver) == []
 

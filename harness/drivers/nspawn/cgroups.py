@@ -8,12 +8,15 @@ Documentation/admin-guide/cgroup-v2.rst; hosts with the older hierarchies work a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.drivers.nspawn.names import Names
 from harness.errors import DriverError
+from harness.support import clock, process
 
+_FREEZE = Path(__file__).with_name("freeze.sh")
 _MOUNT = Path("/sys/fs/cgroup")
 _OURS = "nodeport-harness"
 
@@ -61,6 +64,43 @@ def kill(machines: Iterable[str]) -> None:
         with contextlib.suppress(OSError):
             if (group / "cgroup.kill").exists():
                 (group / "cgroup.kill").write_text("1")
+
+
+@contextmanager
+def frozen(machines: Collection[str]) -> Iterator[None]:
+    """Hold all processes of these machines still, at one moment (cgroup.freeze, Linux 5.2).
+
+    A helper does it, which lets go as soon as this process leaves or ends, however that comes.
+
+    Raises :class:`DriverError` when they cannot be held.
+    """
+    groups = [group for group in _groups(machines) if (group / "cgroup.freeze").exists()]
+    if len(groups) < len(machines):
+        raise DriverError(
+            "the control groups of this machine cannot hold a node still",
+            hint="mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified, then `harness down` and `harness up`",
+        )
+
+    def still() -> None:
+        if moving := [group.name for group in groups if "frozen 1" not in (group / "cgroup.events").read_text()]:
+            raise clock.NotYet(f"{', '.join(moving)} run")
+
+    holder = process.start(["sh", _FREEZE, *groups], stdin=process.PIPE)
+    try:
+        clock.until(still, what="the nodes to hold still", within=10, every=0.005, failure=DriverError)
+        yield
+    finally:
+        assert holder.stdin is not None  # noqa: S101 - a pipe, as asked for
+        holder.stdin.close()
+        holder.wait(timeout=10)
+
+
+def thaw(machines: Collection[str]) -> None:
+    """Let go of machines that are held still though nobody holds them any more."""
+    for group in _groups(machines):
+        with contextlib.suppress(OSError):
+            if (group / "cgroup.freeze").exists():
+                (group / "cgroup.freeze").write_text("0")
 
 
 def remove(machines: Iterable[str]) -> None:

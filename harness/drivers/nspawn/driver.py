@@ -4,20 +4,47 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.drivers import Check, Place, Progress, Wish
-from harness.drivers.nspawn import doctor, fabric, limits, lock, machine, recipe, root, ssh, state
+from harness.drivers import Check, Place, Progress, Snapshot, Wish
+from harness.drivers.nspawn import (
+    cgroups,
+    disk,
+    doctor,
+    fabric,
+    limits,
+    lock,
+    machine,
+    recipe,
+    root,
+    snapshots,
+    ssh,
+    state,
+)
 from harness.drivers.nspawn.names import GATEWAY, MOST_NODES, NETNS, Names, node_address, node_name
 from harness.drivers.nspawn.state import LabState
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
+from harness.support import interrupts
 
 _BOOT_SECONDS = 60.0
 _AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What shall be, and how: ``kept`` nodes run on, ``off`` ones boot from their disks, ``new`` ones are made.
+
+    ``new`` has the Debian root of each.
+    """
+
+    wished: LabState
+    kept: Sequence[Node]
+    off: Sequence[Node]
+    new: Mapping[Node, Path]
 
 
 class NspawnDriver:
@@ -28,6 +55,7 @@ class NspawnDriver:
     def __init__(self, place: Place) -> None:
         self.home = place.home.absolute()
         self.lab = place.lab
+        self.plan_file = place.plan_file
         self.names = Names.of(place.home, place.lab)
 
     def doctor(self) -> Sequence[Check]:
@@ -51,17 +79,20 @@ class NspawnDriver:
         return cluster if cluster.inventory.exists() and cluster.ssh_config.exists() else None
 
     def up(self, wish: Wish, progress: Progress) -> Cluster:
-        """Make, heal or resize the nodes; nodes that run and are as wished stay as they are."""
+        """Make, heal or resize the nodes: those that run stay as they are, those that are off boot from their disks."""
         wanted = _wished(wish)
         with lock.alone(self.names, self.lab):
             roots = {release: root.ensure(release, progress) for release in dict.fromkeys(wish.releases)}
+            snapshots.carry_through(self.names, self.plan_file)
             known = state.load(self.names)
-            kept = [node for node in self._running(known.nodes if known else ()) if node in wanted]
-            used = {path.name for path in roots.values()} | set(known.roots if known and kept else ())
-            uid = known.uid if known is not None and kept else secrets.token_hex(8)
+            mine = [node for node in (known.nodes if known else ()) if node in wanted]
+            kept = self._running(mine)
+            off = [node for node in mine if node not in kept and disk.whole(self.names.folder / node.name)]
+            used = {path.name for path in roots.values()} | set(known.roots if known and (kept or off) else ())
+            uid = known.uid if known is not None and (kept or off) else secrets.token_hex(8)
             wished = LabState(uid, str(self.home), wanted, tuple(sorted(used)))
-            new = [node for node in wanted if node not in kept]
-            self._become(wished, kept, new, roots, progress)
+            new = {node: roots[node.release] for node in wanted if node not in (*kept, *off)}
+            self._become(_Change(wished, kept, off, new), progress)
             root.tidy(state.used_roots())
             return self._cluster(wished)
 
@@ -83,40 +114,76 @@ class NspawnDriver:
             root.tidy(state.used_roots())
             lock.forget(self.names)
 
-    def _become(self, wished: LabState, kept: Sequence[Node], new: Sequence[Node], roots: dict[str, Path],
-                progress: Progress) -> None:  # fmt: skip
-        """Change what there is into what is wished; ``kept`` nodes run on, ``new`` ones are made."""
+    def save_snapshot(self, name: str, progress: Progress) -> Snapshot:
+        """Hold all nodes still, keep their disks, let them run on."""
+        with lock.alone(self.names, self.lab):
+            known = state.load(self.names)
+            if known is None or self.status() is None:
+                raise DriverError(f"lab {self.lab!r} does not run (or not all of its nodes do)", hint="`harness up`")
+            progress(f"keeping the disks of {len(known.nodes)} nodes")
+            return snapshots.save(self.names, known, self.plan_file, name)
+
+    def restore_snapshot(self, name: str, progress: Progress) -> Cluster:
+        """Lay out the kept disks, cut the nodes' power, and boot from what was kept."""
+        with lock.alone(self.names, self.lab):
+            snapshots.carry_through(self.names, self.plan_file)
+            progress(f"laying out the disks of {name}")
+            wanted = snapshots.stage(self.names, self.plan_file, name)
+            with interrupts.held():
+                snapshots.commit(self.names, wanted, name)
+                progress("switching the nodes off")
+                snapshots.carry_through(self.names, self.plan_file)
+                self._become(_Change(wanted, [], wanted.nodes, {}), progress)
+            return self._cluster(wanted)
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """The kept states of this lab; they go with it."""
+        return snapshots.known(self.names)
+
+    def delete_snapshot(self, name: str) -> None:
+        """Forget a kept state."""
+        with lock.alone(self.names, self.lab):
+            snapshots.delete(self.names, name)
+
+    def _become(self, change: _Change, progress: Progress) -> None:
+        """Change what there is into what is wished."""
         self.names.folder.mkdir(parents=True, exist_ok=True)
-        stale = machine.present(self.names) - {self.names.machine(node.name) for node in kept}
-        if new or stale:
-            state.save(self.names, wished)
-        ssh.close(self.names, {node_address(number) for number in _numbers(self.names, stale)})
+        wished, booting = change.wished, [*change.off, *change.new]
+        halted = {self.names.machine(node.name) for node in change.off}
+        kept = {self.names.machine(node.name) for node in change.kept}
+        stale = machine.present(self.names) - kept - halted
+        if booting or stale:
+            state.save(self.names, replace(wished, ready=False))
+        ssh.close(self.names, {node_address(number) for number in _numbers(self.names, stale | halted)})
+        cgroups.thaw(kept)
+        machine.halt(self.names, halted)
         machine.remove(self.names, stale)
         if fabric.ports(self.names) is None:
             machine.kill([self.names.fabric])
             fabric.make(self.names)
-        if new or stale:
-            fabric.introduce(self.names, wished.nodes, kept)
-        self._start(wished.nodes, new, roots, progress)
+        if booting or stale:
+            fabric.introduce(self.names, wished.nodes, change.kept)
+        if booting:
+            self._boot(change, progress)
         cluster = self._cluster(wished)
         ssh.write_files(self.names, cluster)
         self._await(cluster)
         state.save(self.names, replace(wished, ready=True))
 
-    def _start(self, nodes: Sequence[Node], new: Sequence[Node], roots: dict[str, Path], progress: Progress) -> None:
-        if not new:
-            return
-        limits.make_room(len(new), progress)
-        progress(f"starting {len(new)} nodes")
-        ssh.keys(self.names, nodes)
+    def _boot(self, change: _Change, progress: Progress) -> None:
+        booting = [*change.off, *change.new]
+        limits.make_room(len(booting), progress)
+        progress(f"starting {len(booting)} nodes")
+        ssh.keys(self.names, change.wished.nodes)
         public_key = ssh.lab_key(self.names)
 
         def boot(node: Node) -> None:
-            machine.prepare(self.names, node, self.names.folder / "keys" / node.name, public_key)
-            machine.start(self.names, node, roots[node.release])
+            if node in change.new:
+                machine.prepare(self.names, node, change.new[node], public_key)
+            machine.start(self.names, node)
 
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            list(pool.map(boot, new))
+            list(pool.map(boot, booting))
 
     def _await(self, cluster: Cluster) -> None:
         silent = ssh.silent_nodes(self.names, cluster.nodes, within=_BOOT_SECONDS)

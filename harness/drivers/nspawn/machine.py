@@ -11,7 +11,7 @@ import signal
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from harness.drivers.nspawn import cgroups, fabric
+from harness.drivers.nspawn import cgroups, disk, fabric
 from harness.drivers.nspawn.names import NETNS, Names
 from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
@@ -22,11 +22,12 @@ _NSPAWN = Path("/run/systemd/nspawn")
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
-def prepare(names: Names, node: Node, host_key: Path, public_key: str) -> None:
-    """What tells this node from the others, laid over the shared root before it boots."""
+def prepare(names: Names, node: Node, root: Path, public_key: str) -> None:
+    """What tells this node from the others, laid over the shared ``root`` before it boots."""
     folder = names.folder / node.name
     upper = folder / "upper"
-    for path in (upper / "etc/ssh", upper / "root/.ssh", folder / "work", folder / "merged"):
+    host_key = names.folder / "keys" / node.name
+    for path in (upper / "etc/ssh", upper / "root/.ssh"):
         path.mkdir(parents=True)
     (upper / "root").chmod(0o700)
     (upper / "root/.ssh").chmod(0o700)
@@ -38,15 +39,17 @@ def prepare(names: Names, node: Node, host_key: Path, public_key: str) -> None:
         key = upper / "etc/ssh" / f"ssh_host_ed25519_key{suffix}"
         shutil.copyfile(f"{host_key}{suffix}", key)
         key.chmod(mode)
+    disk.finish(folder, root)
 
 
-def start(names: Names, node: Node, root: Path) -> None:
-    """Boot a prepared node under its supervisor, whose pid is then known; its console goes to ``console.log``.
+def start(names: Names, node: Node) -> None:
+    """Boot a node that has a disk, under its supervisor, whose pid is then known; its console goes to ``console.log``.
 
     Raises :class:`DriverError`.
     """
     machine = names.machine(node.name)
     groups = cgroups.make(machine)
+    root = disk.root(names.folder / node.name)
     network = (names.fabric, fabric.port(node.name), node.address, names.mac(node.address))
     words = (machine, str(names.folder / node.name), str(root), *network, *map(str, groups))
     try:
@@ -81,20 +84,28 @@ def present(names: Names) -> set[str]:
     return folders | spaces | cgroups.machines(names)
 
 
-def remove(names: Names, machines: Collection[str]) -> None:
-    """Kill these machines and remove every trace of them.
+def halt(names: Names, machines: Collection[str]) -> None:
+    """Cut these machines' power: nothing of them runs any more, and nothing but their disks remains.
 
     Raises :class:`DriverError` when something does not die.
     """
     kill(machines)
     for machine in sorted(machines):
         node = machine.removeprefix(names.machine(""))
-        folder = names.folder / node
         fabric.unplug(names, node)
         fabric.remove(machine)
-        _forget(machine, folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        _forget(machine, names.folder / node)
     cgroups.remove(machines)
+
+
+def remove(names: Names, machines: Collection[str]) -> None:
+    """Kill these machines and remove every trace of them.
+
+    Raises :class:`DriverError` when something does not die.
+    """
+    halt(names, machines)
+    for machine in machines:
+        shutil.rmtree(names.folder / machine.removeprefix(names.machine("")), ignore_errors=True)
 
 
 def _forget(machine: str, folder: Path) -> None:

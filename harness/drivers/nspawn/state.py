@@ -16,7 +16,8 @@ from harness.support.files import write_atomic
 class LabState:
     """The nodes a lab shall have, written before they are made; ``ready`` once every one of them has answered.
 
-    ``roots`` are the names of the Debian roots that the nodes' overlays lie on.
+    ``roots`` are the names of the Debian roots that the nodes' overlays lie on; ``restoring`` is the name of the
+    snapshot that the nodes are being put back to.
     """
 
     uid: str
@@ -24,16 +25,23 @@ class LabState:
     nodes: tuple[Node, ...]
     roots: tuple[str, ...] = ()
     ready: bool = False
+    restoring: str = ""
 
 
 def load(names: Names) -> LabState | None:
     """The state of the lab, ``None`` when there is none (or it cannot be read: then it is made anew)."""
-    return _read(names.folder / "lab.json")
+    return load_from(names.folder)
+
+
+def load_from(folder: Path) -> LabState | None:
+    """The state that a folder keeps: the lab's own, or that of a snapshot."""
+    return _read(folder / "lab.json")
 
 
 def used_roots() -> set[str]:
     """The names of the Debian roots that the labs of this machine use."""
-    states = (_read(path) for path in LABS.glob("*/lab.json"))
+    files = (path for pattern in ("*/lab.json", "*/snapshots/*/lab.json") for path in LABS.glob(pattern))
+    states = (_read(path) for path in files)
     return {name for state in states if state is not None for name in state.roots}
 
 

@@ -1,0 +1,60 @@
+"""A node's disk: the folder with what it wrote over its Debian root, and a label that says that it is whole.
+
+::
+
+    labs/<id>/<node>/upper/       what the node wrote
+                     work/        overlayfs's own
+                     merged/      where the node sees both
+                     disk.json    the label, written last
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from harness.support.files import write_atomic
+
+_HOST_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Which Debian root a disk lies on, and in which boot of the host it was written (random(4), boot_id)."""
+
+    root: str
+    host_boot: str
+
+
+def finish(folder: Path, root: Path) -> None:
+    """Label the disk in ``folder``, whose ``upper`` is complete now."""
+    for name in ("work", "merged"):
+        (folder / name).mkdir()
+    label = Label(str(root), _HOST_BOOT.read_text().strip())
+    write_atomic(folder / "disk.json", msgspec.json.encode(label).decode())
+
+
+def root(folder: Path) -> Path:
+    """The Debian root on which a whole disk lies."""
+    label = _label(folder)
+    assert label is not None  # noqa: S101 - asked of whole disks only
+    return Path(label.root)
+
+
+def whole(folder: Path) -> bool:
+    """Whether a node can boot from this disk.
+
+    One that an earlier boot of the host wrote does not count: nothing made sure that it reached the platters
+    (docs/decisions/0005-volatile-overlays.md).
+    """
+    label = _label(folder)
+    return label is not None and label.host_boot == _HOST_BOOT.read_text().strip() and Path(label.root).is_dir()
+
+
+def _label(folder: Path) -> Label | None:
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode((folder / "disk.json").read_bytes(), type=Label)
+    return None

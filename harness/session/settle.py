@@ -1,0 +1,51 @@
+"""After a boot: wait until the nodes run by themselves what they had been given."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from harness.errors import RemoteError, RigError
+from harness.model.cluster import Cluster
+from harness.model.plan import Plan
+from harness.model.progress import Listener, Step
+from harness.session import remote
+from harness.support import clock
+
+SECONDS = 30.0
+"""How long a node may take from its first answer to SSH until it runs what it was given."""
+
+_BOOTED = ("systemctl", "is-system-running", "--wait")
+_STATUS = ("cat", "/run/nodeport/status.json")
+
+
+def settle(cluster: Cluster, plan: Plan | None, listener: Listener) -> None:
+    """Wait until every node has ended its boot and runs the generation of ``plan``; nothing on them is changed.
+
+    Raises :class:`RemoteError` that names each node that does not, after :data:`SECONDS`.
+    """
+    listener(Step("waiting until the nodes run what they were given"))
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        amiss = [word for word in pool.map(lambda node: _amiss(cluster, node.name, plan), cluster.nodes) if word]
+    if amiss:
+        raise RemoteError("; ".join(amiss), hint="`harness verify` says what is wrong, `harness apply` mends it")
+
+
+def _amiss(cluster: Cluster, node: str, plan: Plan | None) -> str:
+    def runs() -> None:
+        if plan is None:
+            return
+        done = remote.run(cluster, node, _STATUS, timeout=10)
+        if not done.ok:
+            raise clock.NotYet(done.last_words())
+        status = json.loads(done.out)
+        if status["generation"] != plan.generation or status["error"]:
+            raise clock.NotYet(f"generation {status['generation']}, error {status['error'] or 'none'!r}")
+
+    try:
+        remote.run(cluster, node, _BOOTED, timeout=SECONDS)  # a degraded one is for the verdicts
+        wanted = f"{node} to run generation {plan.generation}" if plan else ""
+        clock.until(runs, what=wanted, within=SECONDS, every=0.25)
+    except (RigError, ValueError, KeyError) as error:
+        return f"{node}: {error}"
+    return ""
