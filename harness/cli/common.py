@@ -12,6 +12,7 @@ import click
 
 from harness.cli.main import Choice
 from harness.drivers import Wish
+from harness.errors import UsageError
 from harness.model.run import Run
 from harness.reports import json, terminal
 from harness.session import choice, nodes, settings
@@ -28,7 +29,10 @@ def lab_of(context: click.Context) -> Lab:
     kept = settings.read(folder)
     chosen = choice.choose(folder, kept, given.driver, given.inventory)
     click.echo(click.style(f"driver {chosen.driver} ({chosen.why})", dim=True), err=True)
-    return Lab.at(folder, given.lab or kept.lab or "default", chosen.driver, chosen.inventory)
+    if given.accept_new and chosen.driver != "static":
+        raise UsageError("--accept-new is for the machines of an inventory", hint="-i PATH, or leave it out")
+    name = given.lab or kept.lab or "default"
+    return Lab.at(folder, name, chosen.driver, chosen.inventory, accept_new=given.accept_new)
 
 
 def manifest_option(verb: Verb) -> Verb:

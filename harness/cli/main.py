@@ -53,6 +53,7 @@ class Choice:
     lab: str | None = None
     driver: str | None = None
     inventory: str | None = None
+    accept_new: bool = False
 
 
 class Verbs(click.Group):
@@ -84,11 +85,12 @@ class Verbs(click.Group):
 @click.option("--lab", envvar="HARNESS_LAB", metavar="NAME", help="Which lab; each is on its own (default).")
 @click.option("--driver", envvar="HARNESS_DRIVER", metavar="NAME", help="nspawn, vagrant or static.")
 @click.option("-i", "--inventory", metavar="PATH", help="Your machines: an Ansible inventory.")
+@click.option("--accept-new", is_flag=True, help="Trust host keys of machines of -i that were never met before.")
 @click.version_option(__version__, prog_name="harness")
 @click.pass_context
-def cli(context: click.Context, lab: str | None, driver: str | None, inventory: str | None) -> None:
+def cli(context: click.Context, lab: str | None, driver: str | None, inventory: str | None, accept_new: bool) -> None:
     """Prove the NodePort contract on real nodes: every node answers, traffic spreads over the pods."""
-    context.obj = Choice(lab, driver, inventory)
+    context.obj = Choice(lab, driver, inventory, accept_new)
 
 
 def main() -> None:

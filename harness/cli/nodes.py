@@ -23,6 +23,7 @@ def up_command(context: click.Context, nodes_wanted: int | None, releases: str |
         cluster = nodes.up(lab, wish_of(lab, nodes_wanted, releases) or nodes.usual(lab), listener)
         summary.text = nodes.summary(cluster)
     click.echo(f"ssh -F {cluster.ssh_config} {cluster.nodes[0].name}")
+    nodes.complain(cluster)
 
 
 @click.command("down")

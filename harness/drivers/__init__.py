@@ -21,11 +21,16 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a lab lives: ``home`` is ``FOLDER/.harness/LAB``; ``inventory`` lists the user's own machines, if given."""
+    """Where a lab lives: ``home`` is ``FOLDER/.harness/LAB``; ``inventory`` lists the user's own machines, if given.
+
+    ``accept_new`` says that the user trusts the host keys of machines that were never met before; else they must be
+    known.
+    """
 
     home: Path
     lab: str
     inventory: Path | None = None
+    accept_new: bool = False
 
     @property
     def folder(self) -> Path:

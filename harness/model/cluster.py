@@ -16,6 +16,14 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """A machine that was asked for and cannot be used, and why: the lab goes on without it, and says so."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """The nodes of one lab and the two files by which everything reaches them.
 
@@ -23,7 +31,8 @@ class Cluster:
     ``Host`` for each node name. ``client_netns`` is the network namespace in which the outside client lives,
     ``None`` when that is the namespace of this process; ``client_address``
     is the address it comes from, empty when that is not known. ``uid`` is drawn anew whenever nodes are made, so that
-    a pod left over from an earlier lab can be told from ours.
+    a pod left over from an earlier lab can be told from ours. ``missing`` are machines that are not among ``nodes``
+    because they cannot be used now; whatever is proven of the others, a run with one of them is no passing run.
     """
 
     lab: str
@@ -34,3 +43,4 @@ class Cluster:
     ssh_config: Path
     client_netns: Path | None = None
     client_address: str = ""
+    missing: tuple[Missing, ...] = ()

@@ -147,7 +147,7 @@ def _get(config: pytest.Config) -> Nodes:
             file.write_bytes(msgspec.json.encode(known))  # before anything is made, so that it is removed in any case
         if not known.ready:
             with lab.changing():
-                nodes.up(lab, None, lambda _: None)
+                nodes.complain(nodes.up(lab, None, lambda _: None))
             if paths:
                 run.apply_only(lab, paths, lambda _: None)
             known.ready = True

@@ -32,16 +32,19 @@ class Lab:
     home: Path
     driver_name: str
     inventory: Path | None = None
+    accept_new: bool = False
 
     @classmethod
-    def at(cls, folder: Path, name: str, driver_name: str, inventory: Path | None = None) -> Lab:
-        """The lab ``name`` of the project in ``folder``.
+    def at(
+        cls, folder: Path, name: str, driver_name: str, inventory: Path | None = None, *, accept_new: bool = False
+    ) -> Lab:
+        """The lab ``name`` of the project in ``folder``; what the others are is in :class:`harness.drivers.Place`.
 
         Raises :class:`UsageError` for a name that could not be part of a file name or a host name.
         """
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be a lab's name", hint="lower-case letters, digits and '-', up to 32")
-        return cls(name, folder.resolve() / ".harness" / name, driver_name, inventory)
+        return cls(name, folder.resolve() / ".harness" / name, driver_name, inventory, accept_new)
 
     @property
     def folder(self) -> Path:
@@ -56,7 +59,7 @@ class Lab:
     @property
     def place(self) -> drivers.Place:
         """Where this lab lives, for its driver."""
-        return drivers.Place(self.home, self.name, self.inventory)
+        return drivers.Place(self.home, self.name, self.inventory, self.accept_new)
 
     @property
     def plan_file(self) -> Path:

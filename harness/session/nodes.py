@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 from harness.drivers import Wish
+from harness.errors import DriverError
 from harness.model.cluster import Cluster
 from harness.model.progress import Listener, Step
 from harness.session import settings
@@ -22,9 +23,11 @@ def usual(lab: Lab) -> Wish:
 def up(lab: Lab, wish: Wish | None, listener: Listener) -> Cluster:
     """The nodes of the lab: those that run when no wish is given, else made, healed or resized to the wish.
 
+    The user's own machines are asked every time: one may have gone away, or come back.
+
     Raises :class:`harness.errors.DriverError`.
     """
-    found = lab.driver.status()
+    found = lab.driver.status() if lab.driver.makes_nodes else None
     if found is not None and wish is None:
         return found
     return lab.driver.up(wish or usual(lab), lambda text: listener(Step(text)))
@@ -49,7 +52,18 @@ def summary(cluster: Cluster) -> str:
     """One line for a person: how many nodes, of which driver and releases."""
     releases = sorted({node.release for node in cluster.nodes if node.release})
     kind = f"{cluster.driver} nodes" + (f" ({', '.join(releases)})" if releases else "")
-    return f"{len(cluster.nodes)} {kind} answer: {names([node.name for node in cluster.nodes])}"
+    without = f"; without {names([machine.name for machine in cluster.missing])}" if cluster.missing else ""
+    return f"{len(cluster.nodes)} {kind} answer: {names([node.name for node in cluster.nodes])}{without}"
+
+
+def complain(cluster: Cluster) -> None:
+    """Raise :class:`DriverError`, which names them, when machines of the lab cannot be used."""
+    if cluster.missing:
+        lines = "\n".join(f"  {machine.name}: {machine.why}" for machine in cluster.missing)
+        raise DriverError(
+            f"machines that cannot be used:\n{lines}",
+            hint=f"the others are well; try by hand: ssh -F {cluster.ssh_config} {cluster.missing[0].name}",
+        )
 
 
 def names(all_names: list[str], shown: int = 6) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness import manifests
 from harness.drivers import Wish
 from harness.errors import HarnessError, RigError, UsageError
-from harness.model.cluster import Cluster
+from harness.model.cluster import Cluster, Missing
 from harness.model.plan import Plan
 from harness.model.progress import Listener
 from harness.model.run import Run
@@ -67,10 +67,16 @@ class _Story:
         )
         if self.found is not None:
             run = self.found.onto(run)
+        if self.cluster is not None:
+            run = replace(run, verdicts=(*run.verdicts, *map(_missing, self.cluster.missing)))
         if self.broken:
             rig = Verdict("rig", self.lab.name, Status.ERROR, self.broken)
             run = replace(run, verdicts=(*run.verdicts, rig))
         return run
+
+
+def _missing(machine: Missing) -> Verdict:
+    return Verdict("rig", machine.name, Status.ERROR, f"cannot be used: {machine.why}", node=machine.name)
 
 
 def run(
@@ -104,13 +110,15 @@ def run(
 def apply_only(lab: Lab, paths: Sequence[str], listener: Listener) -> Plan:
     """Plan and converge the nodes that run, and return the plan they run now.
 
-    Raises :class:`harness.errors.HarnessError`.
+    Raises :class:`harness.errors.HarnessError`; also when machines are missing, once the others run the plan.
     """
     given = sources.read(paths)
     manifests.parse(given)
     with lab.changing():
-        cluster = lab.cluster()
-        return _apply(_Story(lab, lab.new_run(), Phases(listener), sources=given), cluster)
+        cluster = lab.cluster() if lab.driver.makes_nodes else nodes.up(lab, None, listener)
+        applied = _apply(_Story(lab, lab.new_run(), Phases(listener), sources=given), cluster)
+        nodes.complain(cluster)
+        return applied
 
 
 def verify_only(lab: Lab, listener: Listener, selection: Selection = EVERYTHING) -> Run:

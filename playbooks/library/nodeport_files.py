@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -70,9 +71,14 @@ def write(module, file, path):
     """Put one file in place, whole and validated, or fail and leave what was there."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
-    new.write_bytes(file["content"].encode())
-    new.chmod(int(file["mode"], 8))
-    os.chown(new, *ROOT)
+    try:
+        new.write_bytes(file["content"].encode())
+        new.chmod(int(file["mode"], 8))
+        os.chown(new, *ROOT)
+    except OSError:
+        with suppress(OSError):
+            new.unlink()
+        raise
     if file["validate"]:
         code, out, err = module.run_command(file["validate"] % new)
         if code != 0:
@@ -90,10 +96,19 @@ def remove(path):
 
 
 def main():
-    """Write what differs, remove what is there, and say what that was."""
+    """Do what was asked, or say which file could not be written or removed, and why."""
     files = {"type": "list", "elements": "dict", "default": [], "options": FILE}
     spec = {"absent": {"type": "list", "elements": "path", "default": []}, "files": files}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    try:
+        done = change(module)
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}; mend that and run it again, it goes on from here")
+    module.exit_json(changed=bool(done["written"] or done["removed"]), **done)
+
+
+def change(module):
+    """Write what differs, remove what is there, and say what that was."""
     removed = [path for path in module.params["absent"] if os.path.lexists(path)]
     written, diff = [], [{"before": f"{path}\n", "after": ""} for path in removed]
     for path in removed if not module.check_mode else []:
@@ -108,7 +123,7 @@ def main():
         diff.append({"before_header": str(path), "after_header": str(path), **text})
         if not module.check_mode:
             write(module, file, path)
-    module.exit_json(changed=bool(written or removed), written=written, removed=removed, diff=diff)
+    return {"written": written, "removed": removed, "diff": diff}
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ import secrets
 import shlex
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,7 +20,7 @@ from harness.drivers import Check, Place, Progress, Wish
 from harness.drivers.static import inventory
 from harness.drivers.static.inventory import Machine
 from harness.errors import DriverError, UsageError
-from harness.model.cluster import Cluster, Node
+from harness.model.cluster import Cluster, Missing, Node
 from harness.support.files import write_atomic
 
 _read = cache(inventory.read)
@@ -35,6 +36,7 @@ class StaticDriver:
         self.home = place.home.absolute()
         self.lab = place.lab
         self._given = place.inventory
+        self._accept_new = place.accept_new
 
     @property
     def source(self) -> Path:
@@ -67,22 +69,32 @@ class StaticDriver:
         if not known or (self._given is not None and known["inventory"] != str(self._given.absolute())):
             return None
         machines = _read(self.source)
-        cluster = self._cluster(machines, known["uid"])
+        missing = {name: str(why) for name, why in dict(known.get("missing", {})).items()}
+        cluster = self._cluster(machines, str(known["uid"]), missing)
         same = known["digest"] == _digest(machines)
         return cluster if same and cluster.inventory.exists() and cluster.ssh_config.exists() else None
 
     def up(self, wish: Wish, progress: Progress) -> Cluster:
-        """Write the two files and ask every machine over SSH; nothing on the machines is changed."""
+        """Write the two files and ask every machine over SSH; nothing on the machines is changed.
+
+        Machines that cannot be used are told as ``missing``. Raises :class:`DriverError` when all are.
+        """
         machines = self._wished(wish)
-        known = self._known()
-        cluster = self._cluster(machines, known.get("uid") or secrets.token_hex(8))
-        write_atomic(cluster.ssh_config, _ssh_config(cluster, machines))
-        write_atomic(cluster.inventory, _inventory(cluster, machines), mode=0o600)
+        whole = self._cluster(machines, str(self._known().get("uid") or secrets.token_hex(8)))
+        write_atomic(whole.ssh_config, _ssh_config(whole, machines))
+        write_atomic(whole.inventory, _inventory(whole, machines), mode=0o600)
         progress(f"asking {len(machines)} machines over SSH")
-        silent = inventory.unreachable(cluster.ssh_config, [machine.name for machine in machines])
-        if silent:
-            raise inventory.complain(self.source, silent, cluster.ssh_config)
-        kept = {"inventory": str(self.source), "uid": cluster.uid, "digest": _digest(machines)}
+        names = [machine.name for machine in machines]
+        missing = inventory.unreachable(whole.ssh_config, names, accept_new=self._accept_new)
+        for name, why in missing.items():
+            progress(f"{name} cannot be used: {why}")
+        if len(missing) == len(machines):
+            raise inventory.complain(self.source, missing, whole.ssh_config)
+        cluster = self._cluster(machines, whole.uid, missing)
+        write_atomic(cluster.inventory, _inventory(cluster, machines), mode=0o600)
+        kept = {
+            "inventory": str(self.source), "uid": cluster.uid, "digest": _digest(machines), "missing": missing,
+        }  # fmt: skip
         write_atomic(self._state, json.dumps(kept) + "\n", mode=0o600)
         return cluster
 
@@ -98,9 +110,9 @@ class StaticDriver:
     def _state(self) -> Path:
         return self.home / "static.json"
 
-    def _known(self) -> dict[str, str]:
+    def _known(self) -> dict[str, Any]:
         try:
-            known: dict[str, str] = json.loads(self._state.read_text(encoding="utf-8"))
+            known: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return known
@@ -114,18 +126,20 @@ class StaticDriver:
             )
         return machines
 
-    def _cluster(self, machines: Sequence[Machine], uid: str) -> Cluster:
+    def _cluster(self, machines: Sequence[Machine], uid: str, missing: Mapping[str, str] | None = None) -> Cluster:
+        without = missing or {}
         netns = {machine.client_netns for machine in machines if machine.client_netns}
         client = {machine.client_address for machine in machines if machine.client_address}
         return Cluster(
             lab=self.lab,
             uid=uid,
             driver="static",
-            nodes=tuple(Node(machine.name, machine.address) for machine in machines),
+            nodes=tuple(Node(machine.name, machine.address) for machine in machines if machine.name not in without),
             inventory=self.home / "inventory.yml",
             ssh_config=self.home / "ssh_config",
             client_netns=Path(netns.pop()) if netns else None,
             client_address=client.pop() if client else "",
+            missing=tuple(Missing(name, why) for name, why in without.items()),
         )
 
 
@@ -156,6 +170,7 @@ def _ssh_config(cluster: Cluster, machines: Sequence[Machine]) -> str:
 
 
 def _inventory(cluster: Cluster, machines: Sequence[Machine]) -> str:
+    usable = {node.name for node in cluster.nodes}
     hosts = {
         machine.name: {
             "ansible_host": machine.name,  # a Host of ssh_config, which has all the rest
@@ -163,6 +178,7 @@ def _inventory(cluster: Cluster, machines: Sequence[Machine]) -> str:
             **machine.variables,
         }
         for machine in machines
+        if machine.name in usable
     }
     variables = {
         "ansible_connection": "ssh",

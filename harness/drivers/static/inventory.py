@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -21,6 +21,9 @@ _OF_SSH = frozenset({
     "identitiesonly", "globalknownhostsfile",
 })  # fmt: skip
 """What of ``ssh -G`` is kept beside keys and host key checking."""
+
+_OF_ROLES = ("preflight_", "node_base_", "pod_network_", "workload_", "forwarder_")
+"""What the names of settings of our roles begin with: they go to Ansible as they are."""
 
 _BECOME = ("become", "become_user", "become_method", "become_exe", "become_flags", "become_password", "become_pass")
 
@@ -47,11 +50,11 @@ def read(source: Path) -> tuple[Machine, ...]:
     done = process.run([sys.executable, _RESOLVE, source], timeout=60, env=_strictly())
     if not done.ok:
         raise UsageError(
-            f"{source}: Ansible cannot read it: {done.last_words()}", hint=f"ansible-inventory -i {source} --list"
+            f"{source}: Ansible cannot read it: {_said(done)}", hint=f"ansible-inventory -i {source} --list"
         )
     hosts: Mapping[str, Mapping[str, object]] = json.loads(done.out)
     if not hosts:
-        raise UsageError(f"{source}: there is no host in it (in the group `nodes`, if it has one)")
+        raise UsageError(f"{source}: there is no host in it, or none in its group `nodes`")
     faults: list[str] = []
     machines = tuple(_machine(name, known, faults) for name, known in hosts.items())
     taken: dict[str, str] = {}
@@ -63,6 +66,14 @@ def read(source: Path) -> tuple[Machine, ...]:
     if faults:
         raise UsageError(f"{source}:\n" + "\n".join(f"  {fault}" for fault in faults))
     return machines
+
+
+def _said(done: process.Completed) -> str:
+    """What Ansible says of an inventory: each of its ways to read one tells on its own what it does not understand."""
+    tried = dict.fromkeys(
+        line.partition(": ")[2] for line in done.err.splitlines() if line.startswith("[WARNING]: Failed")
+    )
+    return "\n  ".join([done.last_words(), *tried])
 
 
 def _strictly() -> dict[str, str]:
@@ -83,6 +94,7 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
     if not _ipv4(address):
         faults.append(f"{name}: which IPv4 address serves its nodePorts? {address!r} is none; set nodeport_address")
     variables = {f"ansible_{each}": known[f"ansible_{each}"] for each in _BECOME if f"ansible_{each}" in known}
+    variables |= {each: value for each, value in known.items() if each.startswith(_OF_ROLES)}
     interpreter = text("ansible_python_interpreter") or "/usr/bin/python3"
     if interpreter.startswith("auto"):
         interpreter = "/usr/bin/python3"
@@ -107,10 +119,21 @@ def _ssh(name: str, known: Mapping[str, object], faults: list[str]) -> tuple[tup
     if not done.ok:
         faults.append(f"{name}: ssh does not understand its options: {done.last_words()}")
         return ()
-    return _kept([line.partition(" ")[::2] for line in done.out.splitlines()], key=str(key) if key else "")
+    said = [line.partition(" ")[::2] for line in done.out.splitlines()]
+    return _kept(said, key=str(key) if key else "", file=_file_of(argv))
 
 
-def _kept(said: list[tuple[str, str]], key: str) -> tuple[tuple[str, str], ...]:
+def _file_of(argv: Sequence[str]) -> list[str]:
+    """The option ``-F`` of a call of ssh with its file, as ssh hands it on to the ssh of a jump; empty without one."""
+    for number, word in enumerate(argv):
+        if word == "-F" and number + 1 < len(argv):
+            return ["-F", str(Path(argv[number + 1]).absolute())]
+        if word.startswith("-F") and word != "-F":
+            return ["-F", str(Path(word[2:]).absolute())]
+    return []
+
+
+def _kept(said: list[tuple[str, str]], key: str, file: Sequence[str]) -> tuple[tuple[str, str], ...]:
     kept = [(word, value) for word, value in said if word in _OF_SSH and value not in ("none", "")]
     keys = [value for word, value in said if word == "identityfile" and Path(value).expanduser().exists()]
     kept += [("identityfile", value) for value in ([key] if key else keys)]
@@ -119,7 +142,7 @@ def _kept(said: list[tuple[str, str]], key: str) -> tuple[tuple[str, str], ...]:
     jump = dict(kept).get("proxyjump")
     if jump:  # the probes' SSH library knows ProxyCommand alone
         first, _, last = jump.rpartition(",")
-        through = ["ssh", "-o", "BatchMode=yes", *(["-J", first] if first else []), "-W", "%h:%p", last]
+        through = ["ssh", *file, "-o", "BatchMode=yes", *(["-J", first] if first else []), "-W", "%h:%p", last]
         kept = [pair for pair in kept if pair[0] != "proxyjump"] + [("proxycommand", shlex.join(through))]
     return tuple(kept)
 
@@ -131,12 +154,14 @@ def _ipv4(text: str) -> bool:
         return False
 
 
-def unreachable(ssh_config: Path, names: list[str]) -> dict[str, str]:
+def unreachable(ssh_config: Path, names: list[str], *, accept_new: bool = False) -> dict[str, str]:
     """The machines that cannot be used over SSH, and why in ssh's own words.
 
     Each is asked over a connection of its own: one that is open already would tell nothing of keys that changed.
+    With ``accept_new`` the host keys of machines never met before are learnt first, as ssh itself keeps them.
     """
     alone = ["-o", "BatchMode=yes", "-o", "ControlPath=none"]
+    alone += ["-o", "StrictHostKeyChecking=accept-new"] if accept_new else []
 
     def ask(name: str) -> process.Completed:
         return process.run(["ssh", "-F", ssh_config, *alone, name, "command -v python3"], timeout=60)
@@ -147,7 +172,10 @@ def unreachable(ssh_config: Path, names: list[str]) -> dict[str, str]:
 
 
 def _why(done: process.Completed) -> str:
-    return done.last_words() if done.code == 255 or done.err else "python3 is not installed there"
+    if done.code != 255 and not done.err:
+        return "python3 is not installed there; on it: apt-get install python3"
+    said = done.last_words()
+    return f"{said}; if it is new to you: --accept-new" if "ost key verification failed" in said else said
 
 
 def complain(source: Path, silent: Mapping[str, str], ssh_config: Path) -> DriverError:

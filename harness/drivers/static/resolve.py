@@ -22,10 +22,12 @@ WANTED = (
     "ansible_become_password", "ansible_become_pass", "ansible_password", "ansible_ssh_pass",
     "nodeport_address", "nodeport_client_netns", "nodeport_client_address",
 )  # fmt: skip
+OF_ROLES = ("preflight_", "node_base_", "pod_network_", "workload_", "forwarder_")
+"""What the names of settings of our roles begin with."""
 
 
 def resolve(source: str) -> dict[str, dict[str, object]]:
-    """The wanted variables of every host of the group ``nodes``, or of all hosts where there is no such group."""
+    """The wanted variables of every host of the group ``nodes``, or of all hosts of an inventory without any group."""
     loader = DataLoader()
     files = [constants.DEFAULT_VAULT_PASSWORD_FILE] if constants.DEFAULT_VAULT_PASSWORD_FILE else []
     ids = list(constants.DEFAULT_VAULT_IDENTITY_LIST)
@@ -33,11 +35,15 @@ def resolve(source: str) -> dict[str, dict[str, object]]:
         loader.set_vault_secrets(CLI.setup_vault_secrets(loader, ids, vault_password_files=files, auto_prompt=False))
     inventory = InventoryManager(loader=loader, sources=[source])
     variables = VariableManager(loader=loader, inventory=inventory)
+    groups = sorted(set(inventory.groups) - {"all", "ungrouped"})
+    if groups and "nodes" not in groups:
+        raise ValueError(f"it has no group `nodes`, but {', '.join(groups)}: which machines may be changed?")
     found = {}
-    for host in inventory.get_hosts("nodes" if "nodes" in inventory.groups else "all"):
+    for host in inventory.get_hosts("nodes" if groups else "all"):
         known = variables.get_vars(host=host)
         templar = Templar(loader=loader, variables=known)
-        found[host.name] = {name: templar.template(known[name]) for name in WANTED if name in known}
+        wanted = [name for name in known if name in WANTED or name.startswith(OF_ROLES)]
+        found[host.name] = {name: templar.template(known[name]) for name in wanted}
     return found
 
 

@@ -17,6 +17,9 @@ INI = """
 alpha ansible_host=10.1.0.11 ansible_port=2222
 beta ansible_host='{{ prefix }}.12'
 
+[nodes:children]
+web
+
 [web:vars]
 prefix=10.1.0
 ansible_user=ops
@@ -69,7 +72,11 @@ def test_secrets_are_for_the_owner_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("hosts", "[web]\n", "there is no host in it"),
+        ("hosts", "[nodes]\n", "there is no host in it"),
+        ("hosts", "", "there is no host in it"),
+        ("hosts", "[nodess]\na ansible_host=10.0.0.1\n", "no group `nodes`, but nodess"),
+        ("hosts", "[nodes:children]\nwbe\n[web]\na\n", "Ansible cannot read it: (?s:.*)undefined group 'wbe'"),
+        ("hosts.yml", "nodes: {children: {wbe: }}\nweb: {hosts: {a: }}", "none in its group `nodes`"),
         ("hosts", "[web\nfoo", "Ansible cannot read it"),
         ("hosts.yml", "nodes: {hosts: {a: {ansible_host: '{{ nowhere }}'}}}", "Ansible cannot read it: .*nowhere"),
         ("hosts", "a ansible_host=10.0.0.1 ansible_connection=local", "a: ansible_connection is local"),
@@ -134,3 +141,19 @@ def test_two_labs_never_share_a_connection(tmp_path: Path) -> None:
         done = process.check(["ssh", "-F", place.home / "ssh_config", "-G", "a"], what="ssh -G")
         paths.append(next(line for line in done.out.splitlines() if line.startswith("controlpath")))
     assert paths[0] != paths[1]
+
+
+def test_a_jump_is_taken_with_the_configuration_that_the_inventory_names(tmp_path: Path) -> None:
+    written(tmp_path, "way in", "Host gate\n  HostName 192.0.2.1\n")
+    text = f"a ansible_host=10.0.0.1 ansible_ssh_common_args=\"-F '{tmp_path / 'way in'}' -J x,gate\""
+    (machine,) = inventory.read(written(tmp_path, "hosts", text))
+    assert dict(machine.ssh)["proxycommand"] == f"ssh -F '{tmp_path / 'way in'}' -o BatchMode=yes -J x -W %h:%p gate"
+
+
+def test_settings_of_the_roles_reach_ansible(tmp_path: Path) -> None:
+    text = (
+        "nodes: {hosts: {a: {ansible_host: 10.0.0.1, preflight_accepted: [clock], mine: x, node_base_x: '{{ mine }}'}}}"
+    )
+    (machine,) = inventory.read(written(tmp_path, "hosts.yml", text))
+    assert (machine.variables["preflight_accepted"], machine.variables["node_base_x"]) == (["clock"], "x")
+    assert "mine" not in machine.variables
