@@ -58,6 +58,11 @@ def selection_options(verb: Verb) -> Verb:
     )(verb)
 
 
+def namespace_option(verb: Verb) -> Verb:
+    """``-n NAMESPACE``."""
+    return click.option("-n", "--namespace", default="default", show_default=True, help="The object's namespace.")(verb)
+
+
 def node_options(verb: Verb) -> Verb:
     """``--nodes`` and ``--release``: which nodes are wanted."""
     verb = click.option(

@@ -33,6 +33,7 @@ VERBS = {
     "down": Verb("nodes", "remove the nodes and every trace of them", "harness down"),
     "plan": Verb("plan", "show what manifests mean on the nodes; touch nothing", "harness plan -f app.yaml -o yaml"),
     "apply": Verb("apply", "plan, then converge the nodes by Ansible", "harness apply -f app.yaml"),
+    "scale": Verb("scale", "run more or fewer pods, losing nothing", "harness scale deploy/web-app --replicas 6"),
     "verify": Verb("verify", "probe and judge what the nodes run", "harness verify --json"),
     "run": Verb("run", "up, apply, verify, report", "harness run -f examples/web-app.yaml"),
     "get": Verb("get", "list nodes, pods, svc or endpoints", "harness get pods -o wide"),

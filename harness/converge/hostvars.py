@@ -5,6 +5,9 @@ Its shape is the border between Python and Ansible, ``docs/architecture.md``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.plan.addresses import CLUSTER_RANGE, SERVICE_RANGE, gateway
 
@@ -25,6 +28,23 @@ def render(plan: Plan) -> dict[str, object]:
             for node in plan.nodes
         },
     }
+
+
+def render_steps(before: Plan, steps: Sequence[Plan]) -> list[dict[str, object]]:
+    """``nodeport_steps`` of ``change.yml``: for each step its number, and for each node what differs from the last one.
+
+    ``nodes`` → ``n1`` → ``pods`` (role workload), ``forwarder`` (role forwarder).
+    """
+    return [
+        {"number": number, "of": len(steps), "nodes": {node.name: _differing(node, last, plan) for node in plan.nodes}}
+        for number, (last, plan) in enumerate(pairwise((before, *steps)), 1)
+    ]
+
+
+def _differing(node: PlannedNode, last: Plan, plan: Plan) -> dict[str, object]:
+    was, shall = ([_pod(pod) for pod in each.pods if pod.node == node.name] for each in (last, plan))
+    part: dict[str, object] = {"pods": shall} if was != shall else {}
+    return part | ({"forwarder": _forwarder(node, plan)} if last.generation != plan.generation else {})
 
 
 def _network(node: PlannedNode, plan: Plan) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from harness.manifests import names
@@ -10,10 +11,11 @@ from harness.manifests.hints import one_of
 from harness.manifests.meta import Meta, read_labels
 from harness.manifests.pod import read_template_spec
 from harness.manifests.reader import Reader
-from harness.model.workload import LabelSelector, Operator, ReplicaSet, Requirement
+from harness.model.workload import LabelSelector, Operator, ReplicaSet, Requirement, Strategy, StrategyType
 
 _DEADLINE = 600
 """``progressDeadlineSeconds`` by default."""
+_PERCENT = re.compile(r"[0-9]{1,4}%")
 _SAME = "selector and spec.template.metadata.labels must agree"
 
 
@@ -27,8 +29,7 @@ def read_replica_set(kind: str, top: Reader, meta: Meta) -> ReplicaSet:
     labels = read_labels(template.mapping("metadata"))
     selector = _selector(spec, labels if template.there else None)
     spec.integer("minReadySeconds")
-    if kind == "Deployment":
-        _rollout(spec)
+    strategy = _rollout(spec) if kind == "Deployment" else Strategy()
     replicas = spec.integer("replicas")
     return ReplicaSet(
         kind=kind,
@@ -39,6 +40,7 @@ def read_replica_set(kind: str, top: Reader, meta: Meta) -> ReplicaSet:
         template_labels=labels,
         template=read_template_spec(template.mapping("spec")),
         source=meta.source,
+        strategy=strategy,
     )
 
 
@@ -93,8 +95,8 @@ def holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
     }[requirement.operator]
 
 
-def _rollout(spec: Reader) -> None:
-    """The rules for fields that say how a Deployment is rolled out; there is no roll-out here."""
+def _rollout(spec: Reader) -> Strategy:
+    """How a Deployment is rolled out."""
     if spec.true("paused"):
         spec.fault("paused", "is not supported yet: a paused Deployment makes no pods", "remove it")
     spec.integer("revisionHistoryLimit")
@@ -107,8 +109,23 @@ def _rollout(spec: Reader) -> None:
     if strategy.choice("type", ("RollingUpdate", "Recreate"), "RollingUpdate") == "Recreate":
         if strategy.has("rollingUpdate"):
             strategy.fault("rollingUpdate", "may not be used when type is Recreate", "remove it")
-    elif all(_is_zero(rolling, name) for name in ("maxSurge", "maxUnavailable")):
+        return Strategy(StrategyType.RECREATE)
+    if all(_is_zero(rolling, name) for name in ("maxSurge", "maxUnavailable")):
         rolling.fault("maxUnavailable", "may not be 0 when maxSurge is 0")
+    return Strategy(max_surge=_share(rolling, "maxSurge"), max_unavailable=_share(rolling, "maxUnavailable"))
+
+
+def _share(rolling: Reader, name: str) -> str:
+    """So many pods, or a percentage of the replicas (apps validation: ValidatePositiveIntOrPercent)."""
+    number = rolling.integer(name)
+    if number is not None:
+        return str(number)
+    text = rolling.text(name)
+    if text and not _PERCENT.fullmatch(text):
+        rolling.fault(name, f"{quoted(text)} is neither a number nor a percentage", "write 1 or 25%")
+    elif name == "maxUnavailable" and text and int(text[:-1]) > 100:
+        rolling.fault(name, "must not be greater than 100%")
+    return text or "25%"
 
 
 def _is_zero(rolling: Reader, name: str) -> bool:

@@ -11,13 +11,15 @@ from harness.model.workload import Protocol, ServiceType, TrafficPolicy
 class PlannedNode:
     """A node with its pod range, an IPv4 network such as ``10.244.1.0/24``; its first host is the pods' gateway.
 
-    ``backend`` is the forwarder that it runs, ``nftables`` or ``socat``.
+    ``backend`` is the forwarder that it runs, ``nftables`` or ``socat``. An ``unschedulable`` node (``harness cordon``)
+    gets no new pods; it answers on nodePorts as any other.
     """
 
     name: str
     address: str
     pod_range: str
     backend: str = "nftables"
+    unschedulable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,9 +115,29 @@ class LabelSelector:
     match_expressions: tuple[Requirement, ...] = ()
 
 
+class StrategyType(StrEnum):
+    """``DeploymentStrategy.type``."""
+
+    ROLLING_UPDATE = "RollingUpdate"
+    RECREATE = "Recreate"
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """``DeploymentStrategy``: how pods of an old template give way; ``"1"`` or ``"25%"`` of the replicas."""
+
+    type: StrategyType = StrategyType.ROLLING_UPDATE
+    max_surge: str = "25%"
+    max_unavailable: str = "25%"
+
+
 @dataclass(frozen=True, slots=True)
 class ReplicaSet:
-    """A Deployment or a ReplicaSet: ``kind`` says which; here both mean *so many pods of this template*."""
+    """A Deployment or a ReplicaSet: ``kind`` says which; here both mean *so many pods of this template*.
+
+    ``restarted_at`` is when ``harness rollout restart`` last asked for new pods (kubectl keeps it as an annotation of
+    the template); empty when it never did.
+    """
 
     kind: str
     namespace: str
@@ -127,6 +147,8 @@ class ReplicaSet:
     template_labels: Labels
     template: PodSpec
     source: Source
+    strategy: Strategy = Strategy()
+    restarted_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,13 +61,19 @@ def _address_fault(node: Node) -> str:
 
 
 def give_ranges(nodes: Sequence[Node], previous: Plan | None) -> tuple[PlannedNode, ...]:
-    """Each node with its pod range: the one it had, else the lowest that no node here holds."""
+    """Each node with its pod range: the one it had, else the lowest that no node here holds; cordons stay."""
     held = {node.name: IPv4Network(node.pod_range) for node in previous.nodes} if previous else {}
+    cordoned = {node.name for node in previous.nodes if node.unschedulable} if previous else set()
     names = {node.name for node in nodes}
     used = {pod_range for name, pod_range in held.items() if name in names}
     free = (pod_range for pod_range in NODE_RANGES if pod_range not in used)
     return tuple(
-        PlannedNode(node.name, node.address, str(held[node.name] if node.name in held else next(free)))
+        PlannedNode(
+            node.name,
+            node.address,
+            str(held[node.name] if node.name in held else next(free)),
+            unschedulable=node.name in cordoned,
+        )
         for node in nodes
     )
 

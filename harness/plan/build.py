@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from harness.errors import PlanError
@@ -14,8 +14,16 @@ from harness.plan.selection import PodIndex, select_all
 from harness.plan.services import planned_services
 
 
-def build(workload: Workload, nodes: Sequence[Node], lab_uid: str, previous: Plan | None) -> Plan:
+def build(
+    workload: Workload,
+    nodes: Sequence[Node],
+    lab_uid: str,
+    previous: Plan | None,
+    leaving: Collection[str] = (),
+) -> Plan:
     """What every node shall do for ``workload``, moving as little as possible of ``previous``.
+
+    Pods of Deployments and ReplicaSets whose keys are in ``leaving`` do not stay: others take their places.
 
     Pure and deterministic: the same input gives the same plan, whatever the order of manifests or labels. Where
     pods go, see :mod:`harness.plan.schedule`; which addresses and nodePorts things get, :mod:`.addresses` and
@@ -33,7 +41,8 @@ def build(workload: Workload, nodes: Sequence[Node], lab_uid: str, previous: Pla
     if problems:
         raise PlanError("\n".join(problems))
     planned_nodes = addresses.give_ranges(nodes, previous)
-    placed = pods.place(wanted.wanted_pods(workload, planned_nodes, lab_uid, previous), planned_nodes, previous)
+    asked = wanted.wanted_pods(workload, planned_nodes, lab_uid, previous, leaving)
+    placed = pods.place(asked, planned_nodes, previous)
     present = [pod for pod, _, _ in placed]
     index = PodIndex(present)
     selected = select_all(services, index)

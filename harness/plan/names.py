@@ -36,9 +36,10 @@ def safe_encode(text: str) -> str:
     return "".join(ALPHABET[ord(character) % len(ALPHABET)] for character in text)
 
 
-def revision(labels: Labels, spec: PodSpec) -> str:
-    """The *pod-template-hash*: up to ten signs that change whenever the template does."""
-    return safe_encode(str(digest(dict(labels), spec) % 2**32))
+def revision(labels: Labels, spec: PodSpec, restarted_at: str = "") -> str:
+    """The *pod-template-hash*: up to ten signs that change whenever the template does, or is restarted."""
+    restarted = (restarted_at,) if restarted_at else ()
+    return safe_encode(str(digest(dict(labels), spec, *restarted) % 2**32))
 
 
 def owner(replica_set: ReplicaSet) -> str:

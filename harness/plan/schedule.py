@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from harness.errors import PlanError
 from harness.model.plan import Plan, PlannedNode
 from harness.model.workload import Workload
 from harness.plan.addresses import PODS_PER_NODE, give_addresses
@@ -26,9 +27,13 @@ def place(pods: Sequence[WantedPod], nodes: Sequence[PlannedNode]) -> dict[str, 
     """The node for each pod's key.
 
     A pod stays where it is while its node is there. Any other pod goes to the node with the fewest pods of
-    its owner, among those to the one with the fewest pods, among those to the first; a full node is left out.
+    its owner, among those to the one with the fewest pods, among those to the first; full and cordoned nodes are left
+    out.
+
+    Raises :class:`PlanError` when a pod has nowhere to go.
     """
     order = {node.name: number for number, node in enumerate(nodes)}
+    cordoned = {node.name for node in nodes if node.unschedulable}
     placed: dict[str, str] = {}
     total: dict[str, int] = dict.fromkeys(order, 0)
     owned: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(lambda: dict.fromkeys(order, 0))
@@ -46,7 +51,12 @@ def place(pods: Sequence[WantedPod], nodes: Sequence[PlannedNode]) -> dict[str, 
         if pod.key in placed:
             continue
         mine = owned[pod.namespace, pod.owner]
-        roomy = [node for node in order if total[node] < PODS_PER_NODE]
+        roomy = [node for node in order if total[node] < PODS_PER_NODE and node not in cordoned]
+        if not roomy:
+            raise PlanError(
+                f"{pod.title}: no node has room for another pod; cordoned: {', '.join(sorted(cordoned)) or 'none'}",
+                hint="harness uncordon NODE",
+            )
         put(pod, min(roomy, key=lambda node: (mine[node], total[node], order[node])))
     return placed
 

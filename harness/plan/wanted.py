@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from harness.model.plan import Plan, PlannedNode, PlannedPod
@@ -44,11 +44,16 @@ class WantedPod:
 
 
 def wanted_pods(
-    workload: Workload, nodes: Sequence[PlannedNode], lab_uid: str, previous: Plan | None
+    workload: Workload,
+    nodes: Sequence[PlannedNode],
+    lab_uid: str,
+    previous: Plan | None,
+    leaving: Collection[str] = (),
 ) -> list[WantedPod]:
     """All pods, in an order that does not depend on the order of the manifests: Pods first, then by owner.
 
-    A pod of the previous plan stays as long as its owner has the same template and wants as many.
+    A pod of the previous plan stays as long as its owner has the same template and wants as many, and its key is not
+    in ``leaving``.
     """
     before = {pod.key: pod for pod in previous.pods} if previous else {}
     bare = {f"{pod.namespace}/{pod.name}": pod for pod in workload.pods}
@@ -57,7 +62,7 @@ def wanted_pods(
     taken: dict[str, set[str]] = {}
     for pod in before.values():
         taken.setdefault(pod.namespace, set()).add(pod.name)
-        if pod.owner and pod.key not in bare:
+        if pod.owner and pod.key not in bare and pod.key not in leaving:
             by_owner.setdefault((pod.namespace, pod.owner), []).append(pod)
     for written in workload.pods:
         taken.setdefault(written.namespace, set()).add(written.name)
@@ -85,7 +90,7 @@ def _replicas(
     replica_set: ReplicaSet, nodes: Sequence[PlannedNode], lab_uid: str, older: Sequence[PlannedPod], taken: set[str]
 ) -> list[WantedPod]:
     """The pods of one owner: those that stay, then new ones; ``taken`` learns their names."""
-    template_hash = names.revision(replica_set.template_labels, replica_set.template)
+    template_hash = names.revision(replica_set.template_labels, replica_set.template, replica_set.restarted_at)
     owner = names.owner(replica_set)
     staying = [pod for pod in older if pod.revision == template_hash]
     staying = _without_surplus(staying, replica_set.replicas, nodes)

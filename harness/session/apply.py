@@ -1,9 +1,10 @@
-"""From manifests to nodes that run them: plan, then converge."""
+"""From what is wanted to nodes that run it: plan, then converge, step by step where something could be lost."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import manifests, plan
@@ -11,7 +12,10 @@ from harness.converge import hostvars, runner
 from harness.model.cluster import Cluster
 from harness.model.convergence import Convergence
 from harness.model.plan import Plan
-from harness.model.progress import Listener
+from harness.model.progress import Event, Listener, TaskStarted
+from harness.model.workload import Workload
+from harness.plan import alter
+from harness.session.intent import Intent
 from harness.session.lab import Lab
 from harness.support.files import write_atomic
 
@@ -24,15 +28,85 @@ def make_plan(given: Sequence[tuple[str, bytes]], cluster: Cluster, previous: Pl
     return plan.build(manifests.parse(given), cluster.nodes, cluster.uid, previous)
 
 
-def converge(lab: Lab, cluster: Cluster, wanted: Plan, folder: Path, listener: Listener) -> Convergence:
-    """Bring the nodes to the plan; when this returns, every node runs the wanted generation.
+def wanted_workload(lab: Lab, given: Sequence[tuple[str, bytes]]) -> Workload:
+    """The objects of manifests, with what was asked of them by other verbs and stays.
 
-    The plan is kept before the nodes are touched: an interrupted run is carried on by the next one, with
+    Raises :class:`harness.errors.ManifestError`.
+    """
+    earlier = lab.intent()
+    workload = manifests.parse(given)
+    return alter.kept_from(workload, earlier.workload) if earlier else workload
+
+
+def converge(
+    lab: Lab, cluster: Cluster, workload: Workload, wanted: Plan, folder: Path, listener: Listener
+) -> Convergence:
+    """Bring the nodes to the plan of a workload; when this returns, every node runs the wanted generation.
+
+    Everything is looked at and mended (``site.yml``); what a change could lose is done in steps before. The plan and
+    the workload are kept before the nodes are touched: what is interrupted is carried on by the next one, with
     the same ports, addresses and names.
 
     Raises :class:`harness.errors.ConvergeError`.
     """
-    lab.keep_plan(wanted)
-    variables = folder / "plan.json"
-    write_atomic(variables, json.dumps(hostvars.render(wanted), indent=1))
-    return runner.play("site.yml", cluster, variables, folder / "ansible.log", listener)
+    before, certain = lab.applied_plan(cluster), _settled(lab)
+    steps = plan.steps(before, wanted, workload, certain=certain)
+    first = hostvars.render_steps(before, steps)[:-1] if before else []
+    variables = hostvars.render(steps[-1]) | {"nodeport_steps": first}
+    return _Change(lab, cluster, workload, steps, folder, listener).play("site.yml", variables)
+
+
+def change(
+    lab: Lab, cluster: Cluster, workload: Workload, wanted: Plan, folder: Path, listener: Listener
+) -> Convergence:
+    """The same for nodes that run the plan before, quicker: only what differs is brought to them (``change.yml``).
+
+    Raises :class:`harness.errors.ConvergeError`.
+    """
+    before = lab.applied_plan(cluster)
+    if before is None or not _settled(lab):
+        return converge(lab, cluster, workload, wanted, folder, listener)
+    steps = plan.steps(before, wanted, workload)
+    variables: dict[str, object] = {"nodeport_steps": hostvars.render_steps(before, steps)}
+    return _Change(lab, cluster, workload, steps, folder, listener).play("change.yml", variables)
+
+
+def _settled(lab: Lab) -> bool:
+    kept = lab.intent()
+    return kept is None or kept.settled
+
+
+@dataclass(slots=True)
+class _Change:
+    """One playbook that carries out steps; the lab learns of every step as it begins."""
+
+    lab: Lab
+    cluster: Cluster
+    workload: Workload
+    steps: Sequence[Plan]
+    folder: Path
+    listener: Listener
+    begun: int = field(default=0)
+
+    def play(self, playbook: str, variables: dict[str, object]) -> Convergence:
+        self.lab.keep_intent(Intent(self.workload, settled=False))
+        if len(self.steps) == 1:
+            self.lab.keep_plan(self.steps[0])
+        file = self.folder / "plan.json"
+        write_atomic(file, json.dumps(variables, indent=1))
+        done = runner.play(playbook, self.cluster, file, self.folder / "ansible.log", self._hear)
+        self.lab.keep_plan(self.steps[-1])
+        self.lab.keep_intent(Intent(self.workload, settled=True))
+        return done
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, TaskStarted) and (number := _step_of(event.task)) > self.begun:
+            self.begun = number
+            self.lab.keep_plan(self.steps[number - 1])
+        self.listener(event)
+
+
+def _step_of(task: str) -> int:
+    """The number of the step that a task of ``change.yml`` belongs to, 0 for any other."""
+    number = task.rpartition(", step ")[2]
+    return int(number) if number.isdecimal() else 0

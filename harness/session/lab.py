@@ -1,7 +1,7 @@
 """One lab: its folder, its driver, the plan that its nodes were given.
 
 Everything a lab keeps on the user's side is in ``.harness/<lab>/``: the driver's ``inventory.yml`` and ``ssh_config``,
-``plan.json`` (the plan last applied) and ``runs/<id>/`` (reports and logs).
+``plan.json`` (the plan last applied), ``intent.json`` (the objects it was made of), ``runs/<id>/`` (reports, logs).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from harness import drivers, plan
 from harness.errors import RigError, UsageError
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
+from harness.session import intent
+from harness.session.intent import Intent
 from harness.support import clock
 from harness.support.files import write_atomic
 
@@ -88,6 +90,22 @@ class Lab:
     def keep_plan(self, wanted: Plan) -> None:
         """Remember a plan as the one these nodes were given."""
         write_atomic(self.plan_file, plan.dumps(wanted))
+
+    @property
+    def intent_file(self) -> Path:
+        """Where the objects that were applied last are kept."""
+        return self.home / "intent.json"
+
+    def intent(self) -> Intent | None:
+        """What was asked last, ``None`` when that is not known; whether it is of these nodes, the plan knows.
+
+        Raises :class:`RigError` when what is kept cannot be read.
+        """
+        return intent.loads(self.intent_file.read_text(encoding="utf-8")) if self.intent_file.exists() else None
+
+    def keep_intent(self, wanted: Intent) -> None:
+        """Remember what was asked."""
+        write_atomic(self.intent_file, intent.dumps(wanted))
 
     def new_run(self) -> Path:
         """A new, empty folder for the reports and logs of one run, named by the time it began."""

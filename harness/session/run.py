@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from harness import manifests
+from harness import manifests, plan
 from harness.drivers import Wish
 from harness.errors import HarnessError, RigError, UsageError
 from harness.model.cluster import Cluster, Missing
@@ -140,13 +140,15 @@ def verify_only(lab: Lab, listener: Listener, selection: Selection = EVERYTHING)
 
 def _apply(story: _Story, cluster: Cluster) -> Plan:
     with story.phases.phase("plan") as summary:
-        story.plan = apply.make_plan(story.sources, cluster, story.lab.applied_plan(cluster))
+        workload = apply.wanted_workload(story.lab, story.sources)
+        story.plan = plan.build(workload, cluster.nodes, cluster.uid, story.lab.applied_plan(cluster))
         ports = sum(port.node_port is not None for service in story.plan.services for port in service.ports)
         summary.text = f"{len(story.plan.pods)} pods, {ports} nodePorts, generation {story.plan.generation}"
         if not story.selection.everything:
             survey.wanted(cluster, story.plan, story.selection)
     with story.phases.phase("apply") as summary:
-        done = apply.converge(story.lab, cluster, story.plan, story.folder, story.phases.listener)
+        done = apply.converge(story.lab, cluster, workload, story.plan, story.folder, story.phases.listener)
+        story.plan = story.lab.applied_plan(cluster) or story.plan
         changed = sum(recap.changed for recap in done.recaps)
         summary.text = f"every node runs generation {story.plan.generation}; {changed} tasks changed something"
     return story.plan

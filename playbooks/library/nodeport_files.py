@@ -30,9 +30,15 @@ options:
     suboptions:
       dest: {description: Where the file shall be., type: path, required: true}
       content: {description: What it shall hold., type: str, required: true}
-      mode: {description: "Its permissions, in octal.", type: str, required: true}
+      mode: {description: "Its permissions, in octal.", type: str, default: "0644"}
       src: {description: Where the content came from; not read., type: str}
       validate: {description: "A command that accepts the file, with %s in the place of its path.", type: str}
+  run:
+    description:
+      - A command to run afterwards, without a shell, whether or not a file was written; not in check mode.
+      - It prints a JSON object of what it changed, empty for nothing.
+    type: list
+    elements: str
 attributes:
   check_mode: {support: full, description: Nothing is written or validated.}
   diff_mode: {support: full, description: Shows every file.}
@@ -47,12 +53,13 @@ EXAMPLES = r"""
 RETURN = r"""
 written: {description: The paths of the files that were other than wanted., type: list, elements: str, returned: always}
 removed: {description: The paths that were there and should not be., type: list, elements: str, returned: always}
+said: {description: What the command printed., type: dict, returned: when there is one}
 """
 
 FILE = {
     "dest": {"type": "path", "required": True},
     "content": {"type": "str", "required": True},
-    "mode": {"type": "str", "required": True},
+    "mode": {"type": "str", "default": "0644"},
     "src": {"type": "str"},
     "validate": {"type": "str"},
 }
@@ -95,16 +102,27 @@ def remove(path):
         path.unlink()
 
 
+def carry_out(module, words):
+    """Run a command that says in JSON what it changed, or fail with its words."""
+    code, out, err = module.run_command(words)
+    if code != 0:
+        module.fail_json(msg=f"{' '.join(words[:4])}: {(err or out).strip() or code}")
+    return module.from_json(out)
+
+
 def main():
     """Do what was asked, or say which file could not be written or removed, and why."""
     files = {"type": "list", "elements": "dict", "default": [], "options": FILE}
-    spec = {"absent": {"type": "list", "elements": "path", "default": []}, "files": files}
+    run = {"type": "list", "elements": "str"}
+    spec = {"absent": {"type": "list", "elements": "path", "default": []}, "files": files, "run": run}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
         done = change(module)
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}; mend that and run it again, it goes on from here")
-    module.exit_json(changed=bool(done["written"] or done["removed"]), **done)
+    words = module.params["run"] if not module.check_mode else None
+    said = carry_out(module, words) if words else {}
+    module.exit_json(changed=bool(done["written"] or done["removed"] or said), said=said, **done)
 
 
 def change(module):

@@ -51,6 +51,7 @@ STRICTER = {
     r"is a string, and as such": "API: the name of a port has a letter",
     r"must be the same as clusterIP|is not an IPv4 address": "API: clusterIPs",
     r"must be greater than minReadySeconds|may not be 0 when maxSurge is 0": "API: rolling update",
+    r"is neither a number nor a percentage|greater than 100%": "API: shares of a rolling update",
     r"is not allowed in a template": "API: restartPolicy of a template",
     r"generateName: is not supported": "what is proven needs a name that stays",
     r"is in no namespace itself": "API: a Namespace is not namespaced",

@@ -1,0 +1,86 @@
+"""Verbs that change what was applied before: scale, rollout, delete, cordon, drain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from harness import plan
+from harness.errors import RigError, UsageError
+from harness.model.plan import Plan, PlannedPod
+from harness.model.progress import Listener
+from harness.model.workload import Workload
+from harness.session import apply
+from harness.session.lab import Lab
+from harness.session.phases import Phases
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What shall be: objects, the nodes that take no new pods, and the pods (keys) that others shall take over from."""
+
+    workload: Workload
+    cordoned: frozenset[str]
+    leaving: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What is: the objects that were asked for last, and the plan that came of them."""
+
+    workload: Workload
+    plan: Plan
+
+    @property
+    def wish(self) -> Wish:
+        """The wish that changes nothing."""
+        return Wish(self.workload, frozenset(node.name for node in self.plan.nodes if node.unschedulable))
+
+    def pod(self, namespace: str, name: str) -> PlannedPod:
+        """The pod of that name.
+
+        Raises :class:`UsageError` with the pods there are.
+        """
+        for pod in self.plan.pods:
+            if (pod.namespace, pod.name) == (namespace, name):
+                return pod
+        known = ", ".join(pod.key for pod in self.plan.pods)
+        raise UsageError(f'pod "{name}" not found in namespace {namespace}', hint=f"there are: {known or 'none'}")
+
+    def node(self, name: str) -> str:
+        """The name of a node that there is.
+
+        Raises :class:`UsageError` with the nodes there are.
+        """
+        known = [node.name for node in self.plan.nodes]
+        if name not in known:
+            raise UsageError(f'node "{name}" not found', hint=f"nodes: {', '.join(known)}")
+        return name
+
+
+def present(lab: Lab) -> Present:
+    """What was applied to the nodes that run.
+
+    Raises :class:`RigError` when no nodes run or nothing was applied to them.
+    """
+    applied, kept = lab.applied_plan(lab.cluster()), lab.intent()
+    if applied is None or kept is None:
+        raise RigError("nothing was applied to these nodes yet", hint="harness apply -f PATH")
+    return Present(kept.workload, applied)
+
+
+def change(lab: Lab, verb: str, alter: Callable[[Present], Wish], listener: Listener) -> Plan:
+    """Bring the nodes from what is to what ``alter`` makes of it, losing nothing on the way; the plan they run then.
+
+    Raises :class:`harness.errors.HarnessError`.
+    """
+    with lab.changing():
+        cluster, now = lab.cluster(), present(lab)
+        wish = alter(now)
+        nodes = tuple(replace(node, unschedulable=node.name in wish.cordoned) for node in now.plan.nodes)
+        wanted = plan.build(wish.workload, cluster.nodes, cluster.uid, replace(now.plan, nodes=nodes), wish.leaving)
+        with Phases(listener).phase(verb) as summary:
+            apply.change(lab, cluster, wish.workload, wanted, lab.new_run(), listener)
+            done = lab.applied_plan(cluster) or wanted
+            summary.text = f"every node runs generation {done.generation}"
+        return done
