@@ -34,6 +34,13 @@ VERBS = {
     "plan": Verb("plan", "show what manifests mean on the nodes; touch nothing", "harness plan -f app.yaml -o yaml"),
     "apply": Verb("apply", "plan, then converge the nodes by Ansible", "harness apply -f app.yaml"),
     "scale": Verb("scale", "run more or fewer pods, losing nothing", "harness scale deploy/web-app --replicas 6"),
+    "rollout": Verb(
+        "rollout", "replace the pods of a Deployment; how far it is", "harness rollout restart deploy/web-app"
+    ),
+    "delete": Verb("delete", "remove objects from the nodes", "harness delete svc/web-service"),
+    "cordon": Verb("cordon", "give a node no new pods", "harness cordon n1"),
+    "uncordon": Verb("cordon", "let a node have new pods again", "harness uncordon n1"),
+    "drain": Verb("cordon", "move the pods of a node to others", "harness drain n1"),
     "verify": Verb("verify", "probe and judge what the nodes run", "harness verify --json"),
     "run": Verb("run", "up, apply, verify, report", "harness run -f examples/web-app.yaml"),
     "get": Verb("get", "list nodes, pods, svc or endpoints", "harness get pods -o wide"),

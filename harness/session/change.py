@@ -69,6 +69,28 @@ def present(lab: Lab) -> Present:
     return Present(kept.workload, applied)
 
 
+def cordon(lab: Lab, node: str) -> bool:
+    """Give a node no new pods from now on; whether that is news. Touches no node.
+
+    Raises :class:`harness.errors.HarnessError`.
+    """
+    return _schedule(lab, node, unschedulable=True)
+
+
+def uncordon(lab: Lab, node: str) -> bool:
+    """The opposite of :func:`cordon`."""
+    return _schedule(lab, node, unschedulable=False)
+
+
+def _schedule(lab: Lab, name: str, *, unschedulable: bool) -> bool:
+    with lab.changing():
+        now = present(lab).plan
+        was = now.node(present(lab).node(name))
+        nodes = tuple(replace(node, unschedulable=unschedulable) if node.name == name else node for node in now.nodes)
+        lab.keep_plan(replace(now, nodes=nodes))
+        return was.unschedulable != unschedulable
+
+
 def change(lab: Lab, verb: str, alter: Callable[[Present], Wish], listener: Listener) -> Plan:
     """Bring the nodes from what is to what ``alter`` makes of it, losing nothing on the way; the plan they run then.
 

@@ -39,20 +39,22 @@ class Listing:
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
-def nodes(cluster: Cluster, _plan: Plan | None) -> Listing:
+def nodes(cluster: Cluster, plan: Plan | None) -> Listing:
     """NAME STATUS ROLES AGE VERSION, and wide INTERNAL-IP OS-IMAGE KERNEL-VERSION."""
     headings = ("NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION")
+    cordoned = {node.name for node in plan.nodes if node.unschedulable} if plan else set()
     with ThreadPoolExecutor(max_workers=16) as pool:
-        rows = list(pool.map(lambda node: _node(cluster, node), cluster.nodes))
+        rows = list(pool.map(lambda node: _node(cluster, node, node.name in cordoned), cluster.nodes))
     return Listing(headings, rows, narrow=5)
 
 
-def _node(cluster: Cluster, node: Node) -> tuple[str, ...]:
+def _node(cluster: Cluster, node: Node, cordoned: bool) -> tuple[str, ...]:
+    disabled = ",SchedulingDisabled" if cordoned else ""
     answer = _ask(cluster, node.name, _SHELL)
     if len(answer) < 3:
-        return (node.name, "NotReady", "", UNKNOWN, node.release, node.address, UNKNOWN, UNKNOWN)
+        return (node.name, f"NotReady{disabled}", "", UNKNOWN, node.release, node.address, UNKNOWN, UNKNOWN)
     kernel, image, uptime = answer[:3]
-    return (node.name, "Ready", "", tables.age(float(uptime)), node.release, node.address, image, kernel)
+    return (node.name, f"Ready{disabled}", "", tables.age(float(uptime)), node.release, node.address, image, kernel)
 
 
 def pods(cluster: Cluster, plan: Plan | None) -> Listing:
@@ -75,6 +77,11 @@ def _pods(plan: Plan | None, found: Mapping[str, Sequence[str]]) -> Iterator[tup
         seconds = float(answer[0]) - float(state["since_boot"]) if state and state.get("since_boot") else -1.0
         shown_age = tables.age(seconds) if seconds >= 0 else UNKNOWN
         yield (pod.namespace, pod.name, f"{int(runs)}/1", status, restarts, shown_age, pod.address, pod.node)
+
+
+def running(cluster: Cluster, plan: Plan) -> frozenset[str]:
+    """The keys of the pods that are ready."""
+    return frozenset(f"{row[0]}/{row[1]}" for row in pods(cluster, plan).rows if row[2] == "1/1")
 
 
 def services(_cluster: Cluster, plan: Plan | None) -> Listing:

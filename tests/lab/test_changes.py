@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -72,3 +73,73 @@ def test_scale_up_and_down_is_effective_on_every_node_when_the_command_ends(appl
     wrong = harness(applied, "scale", "deploy/wep-app", "--replicas", "2", code=2)
     assert 'deployment.apps "wep-app" not found' in wrong.err
     assert "default/web-app" in wrong.err
+
+
+def test_a_restart_replaces_every_pod_and_status_says_so(applied: Lab) -> None:
+    before = {pod["name"] for pod in pods(applied)}
+    done = harness(applied, "rollout", "restart", "deploy/web-app")
+    assert done.out == "deployment.apps/web-app restarted\n"
+    status = harness(applied, "rollout", "status", "deploy/web-app", "--timeout", "20")
+    assert status.out == 'deployment "web-app" successfully rolled out\n'
+    after = {pod["name"] for pod in pods(applied)}
+    assert len(after) == 3
+    assert not before & after
+    harness(applied, "apply", "-f", EXAMPLES / "web-app.yaml")
+    assert {pod["name"] for pod in pods(applied)} == after, "to apply the manifest again does not undo a restart"
+    harness(applied, "verify")
+    stopped = next(pod for pod in pods(applied) if pod["node"] == "n1")
+    key = hashlib.sha256(f"default/{stopped['name']}".encode()).hexdigest()[:8]
+    harness(applied, "exec", "n1", "--", "systemctl", "stop", f"nodeport-pod@{key}")
+    waiting = harness(applied, "rollout", "status", "deploy/web-app", "--timeout", "1", code=4)
+    assert "2 of 3 updated replicas are available" in waiting.out
+
+
+def test_what_is_deleted_is_gone_and_what_is_not_stays(applied: Lab) -> None:
+    before = {pod["name"] for pod in pods(applied)}
+    victim = min(before)
+    assert harness(applied, "delete", f"pod/{victim}").out == f'pod "{victim}" deleted\n'
+    after = {pod["name"] for pod in pods(applied)}
+    assert len(after) == 3
+    assert before - after == {victim}, "its Deployment makes another one, under another name"
+    assert harness(applied, "delete", "svc/web-service").out == 'service "web-service" deleted\n'
+    assert set(answers(applied).values()) == {7}
+    assert {pod["name"] for pod in pods(applied)} == after
+    wrong = harness(applied, "delete", "svc/web-service", code=2)
+    assert 'service "web-service" not found' in wrong.err
+    done = harness(applied, "delete", "-f", EXAMPLES / "web-app.yaml")
+    assert done.out == 'deployment.apps "web-app" deleted\n'
+    assert pods(applied) == []
+    harness(applied, "apply", "-f", EXAMPLES / "web-app.yaml")
+    assert set(answers(applied).values()) == {0}, "the Service has its nodePort again"
+
+
+def test_a_drained_node_has_no_pods_and_answers_all_the_same(applied: Lab) -> None:
+    assert harness(applied, "cordon", "n2").out == "node/n2 cordoned\n"
+    assert harness(applied, "cordon", "n2").out == "node/n2 already cordoned\n"
+    there = [pod["name"] for pod in pods(applied) if pod["node"] == "n2"]
+    assert there, "to cordon a node moves nothing"
+    done = harness(applied, "drain", "n2").out.splitlines()
+    assert done == ["node/n2 cordoned", *(f"pod/{name} evicted" for name in there), "node/n2 drained"]
+    assert "n2" not in {pod["node"] for pod in pods(applied)}
+    harness(applied, "scale", "deploy/web-app", "--replicas", "6")
+    assert "n2" not in {pod["node"] for pod in pods(applied)}
+    assert "Ready,SchedulingDisabled" in harness(applied, "get", "nodes").out
+    harness(applied, "verify")
+    assert harness(applied, "uncordon", "n2").out == "node/n2 uncordoned\n"
+    harness(applied, "scale", "deploy/web-app", "--replicas", "8")
+    assert "n2" in {pod["node"] for pod in pods(applied)}
+    assert 'node "n9" not found' in harness(applied, "drain", "n9", code=2).err
+
+
+def test_a_pod_that_nobody_makes_anew_is_not_drained_by_accident(applied: Lab) -> None:
+    solo = applied.folder / "solo.yaml"
+    text = "apiVersion: v1\nkind: Pod\nmetadata: {name: solo}\nspec: {containers: [{name: web, image: nginx}]}\n"
+    solo.write_text(text)
+    harness(applied, "apply", "-f", solo)
+    node = pods(applied)[0]["node"]
+    refused = harness(applied, "drain", node, code=2)
+    assert "Pods that declare no controller: default/solo" in refused.err
+    assert "SchedulingDisabled" not in harness(applied, "get", "nodes").out
+    assert "pod/solo evicted" in harness(applied, "drain", node, "--force").out
+    assert pods(applied) == []
+    harness(applied, "uncordon", node)
