@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
-from harness.cli.common import lab_of, manifest_option
+from harness.cli.common import forwarder_option, lab_of, manifest_option
 from harness.cli.screen import screen
 from harness.reports import tables
 from harness.session import run
@@ -12,8 +14,9 @@ from harness.session import run
 
 @click.command("apply")
 @manifest_option
+@forwarder_option
 @click.pass_context
-def apply_command(context: click.Context, paths: tuple[str, ...]) -> None:
+def apply_command(context: click.Context, paths: tuple[str, ...], forwarders: tuple[str, ...]) -> None:
     """Plan, then converge the running nodes by Ansible. Done when every node runs the wanted generation.
 
     What is not in these manifests any more is removed from the nodes.
@@ -21,5 +24,5 @@ def apply_command(context: click.Context, paths: tuple[str, ...]) -> None:
     Example: harness apply -f examples/web-app.yaml
     """
     with screen() as listener:
-        applied = run.apply_only(lab_of(context), paths, listener)
+        applied = run.apply_only(replace(lab_of(context), forwarders=forwarders), paths, listener)
     click.echo(tables.plan_table(applied))

@@ -48,6 +48,17 @@ def manifest_option(verb: Verb) -> Verb:
     )(verb)
 
 
+def forwarder_option(verb: Verb) -> Verb:
+    """``--forwarder [NODE=]NAME…``: what nodes forward with."""
+    return click.option(
+        "--forwarder",
+        "forwarders",
+        multiple=True,
+        metavar="[NODE=]NAME",
+        help="nftables or socat, for all nodes or one; may be repeated. Without it nodes keep what they have.",
+    )(verb)
+
+
 def selection_options(verb: Verb) -> Verb:
     """``--focus`` and ``--skip``: which checks are wanted."""
     verb = click.option(

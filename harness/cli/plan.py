@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from harness.cli.common import lab_of, manifest_option
+from harness.cli.common import forwarder_option, lab_of, manifest_option
 from harness.converge import hostvars
 from harness.model.plan import Plan
 from harness.reports import tables
@@ -17,21 +18,28 @@ from harness.support.files import write_atomic
 
 @click.command("plan")
 @manifest_option
+@forwarder_option
 @click.option(
     "--nodes", "nodes_wanted", type=click.IntRange(1, 50), metavar="N", help="Plan for N nodes yet to be made."
 )
 @click.option("-o", "--output", metavar="yaml|json|FILE", help="The plan for playbooks, or into a file for them.")
 @click.pass_context
-def plan_command(context: click.Context, paths: tuple[str, ...], nodes_wanted: int | None, output: str | None) -> None:
+def plan_command(
+    context: click.Context,
+    paths: tuple[str, ...],
+    forwarders: tuple[str, ...],
+    nodes_wanted: int | None,
+    output: str | None,
+) -> None:
     """Show what the manifests mean on the nodes: pods, addresses, ports, endpoints. Touches nothing.
 
     Without running nodes it plans for those that `harness up` would make.
 
     Example: harness plan -f examples/web-app.yaml -o plan.yml
     """
-    lab = lab_of(context)
+    lab = replace(lab_of(context), forwarders=forwarders)
     cluster = nodes.planned_for(lab, nodes_wanted)
-    wanted = apply.make_plan(sources.read(paths), cluster, lab.applied_plan(cluster))
+    wanted = apply.make_plan(sources.read(paths), apply.with_forwarders(lab, cluster), lab.applied_plan(cluster))
     if output is None:
         click.echo(tables.plan_table(wanted))
     elif output in ("yaml", "json"):

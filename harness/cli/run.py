@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
-from harness.cli.common import lab_of, manifest_option, node_options, selection_options, show, wish_of
+from harness.cli.common import forwarder_option, lab_of, manifest_option, node_options, selection_options, show, wish_of
 from harness.cli.screen import screen
 from harness.model.verdict import Status
 from harness.session import run
@@ -13,6 +15,7 @@ from harness.verdicts import Selection
 
 @click.command("run")
 @manifest_option
+@forwarder_option
 @node_options
 @selection_options
 @click.option(
@@ -27,6 +30,7 @@ from harness.verdicts import Selection
 def run_command(
     context: click.Context,
     paths: tuple[str, ...],
+    forwarders: tuple[str, ...],
     nodes_wanted: int | None,
     releases: str | None,
     focus: tuple[str, ...],
@@ -39,7 +43,7 @@ def run_command(
     Example: harness run -f examples/web-app.yaml --destroy never
     """
     selection = Selection(focus, skip)
-    lab = lab_of(context)
+    lab = replace(lab_of(context), forwarders=forwarders)
     wish = wish_of(lab, nodes_wanted, releases)
     with screen() as listener:
         found = run.run(lab, paths, wish, run.Destroy(destroy), listener, selection)

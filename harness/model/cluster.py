@@ -8,11 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine: its inventory name, the IPv4 address that serves nodePorts, and what it runs."""
+    """A machine: its inventory name, the IPv4 address that serves nodePorts, and what it runs.
+
+    ``forwarder`` is the one that its inventory asks for, empty when it leaves that open.
+    """
 
     name: str
     address: str
     release: str = ""
+    forwarder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

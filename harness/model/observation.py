@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.model.forwarder import DEFAULT
 from harness.model.workload import Protocol
 
 OUTSIDE = "outside"
@@ -118,6 +119,8 @@ class NodeFacts:
 
     ``foreign_drops`` lists rules of other tables, as ``table chain: rule``, that drop or reject forwarded or
     incoming traffic. ``drift`` is what of nodeportd's table is not as nodeportd left it.
+    ``table_present``: what forwards is there, the table or whatever ``backend`` has in its place; ``leftovers`` are
+    other forwarders of ours of which something is still there.
     ``reachable`` is false when the node did not answer at all; ``error`` says why.
     """
 
@@ -135,3 +138,5 @@ class NodeFacts:
     pods_not_running: tuple[str, ...] = ()
     foreign_drops: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    backend: str = DEFAULT
+    leftovers: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from harness.model.cluster import Node
+from harness.model.forwarder import DEFAULT
 from harness.model.plan import Plan, PlannedNode
 
 CLUSTER_RANGE = IPv4Network("10.244.0.0/16")
@@ -61,7 +62,8 @@ def _address_fault(node: Node) -> str:
 
 
 def give_ranges(nodes: Sequence[Node], previous: Plan | None) -> tuple[PlannedNode, ...]:
-    """Each node with its pod range: the one it had, else the lowest that no node here holds; cordons stay."""
+    """Each node with its pod range: the one it had, else the lowest free one; cordons and forwarders stay."""
+    had = {node.name: node.backend for node in previous.nodes} if previous else {}
     held = {node.name: IPv4Network(node.pod_range) for node in previous.nodes} if previous else {}
     cordoned = {node.name for node in previous.nodes if node.unschedulable} if previous else set()
     names = {node.name for node in nodes}
@@ -72,7 +74,8 @@ def give_ranges(nodes: Sequence[Node], previous: Plan | None) -> tuple[PlannedNo
             node.name,
             node.address,
             str(held[node.name] if node.name in held else next(free)),
-            unschedulable=node.name in cordoned,
+            node.forwarder or had.get(node.name, DEFAULT),
+            node.name in cordoned,
         )
         for node in nodes
     )

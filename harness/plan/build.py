@@ -9,7 +9,7 @@ from harness.errors import PlanError
 from harness.model.cluster import Node
 from harness.model.plan import Plan
 from harness.model.workload import Workload
-from harness.plan import addresses, cluster_addresses, endpoints, notes, pods, ports, schedule, wanted
+from harness.plan import addresses, cluster_addresses, endpoints, notes, pods, ports, promises, schedule, wanted
 from harness.plan.selection import PodIndex, select_all
 from harness.plan.services import planned_services
 
@@ -58,6 +58,7 @@ def build(
         ),
         notes=notes.of_plan(workload.ignored, services, selected),
     )
+    plan = replace(plan, notes=(*plan.notes, *promises.notes(plan)))
     return replace(plan, generation=_generation(plan, previous))
 
 

@@ -14,12 +14,14 @@ import msgspec
 import testinfra
 
 from harness.model.cluster import Cluster
+from harness.model.forwarder import FORWARDERS
 from harness.model.observation import NodeFacts
 from harness.model.plan import Plan
 from harness.probes import routes, ruleset, ssh
 
 _STATUS = "/run/nodeport/status.json"
 _NODEPORTD = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd"
+_RELAY = "nodeport-socat.service"
 _PODCTL = "/usr/local/lib/nodeport/podctl"
 _DRIFT_LINES = 10
 _COMMAND_SECONDS = 10
@@ -54,6 +56,9 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
     generation, forwarder_error = _status(host)
     rules_text = _output(host, "nft -s -t list ruleset")
     rules = ruleset.read(rules_text)
+    backend = plan.node(node).backend
+    there = _forwarding(host, rules_text)
+    hidden = "client-address" not in FORWARDERS[backend].features
     return NodeFacts(
         node=node,
         reachable=True,
@@ -62,13 +67,21 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
         forwarder_running=host.service("nodeportd.service").is_running,
         forwarder_error=forwarder_error,
         drift=tuple(_drift(host)),
-        table_present=ruleset.OURS in ruleset.tables(rules_text),
-        masquerade_present=ruleset.masquerades(rules),
+        backend=backend,
+        table_present=backend in there,
+        leftovers=tuple(name for name in there if name != backend),
+        masquerade_present=hidden or ruleset.masquerades(rules),
         ip_forward=host.sysctl("net.ipv4.ip_forward") == 1,
         missing_routes=routes.missing(plan, node, _listed(_output(host, "ip -json -4 route show"))),
         pods_not_running=tuple(_pods_not_running(host, plan, node)),
         foreign_drops=ruleset.foreign_drops(rules),
     )
+
+
+def _forwarding(host: Any, rules_text: str) -> list[str]:
+    """The forwarders of ours that are there, in force or left over."""
+    found = ["nftables"] if ruleset.OURS in ruleset.tables(rules_text) else []
+    return [*found, "socat"] if host.service(_RELAY).is_running else found
 
 
 def _status(host: Any) -> tuple[int | None, str]:

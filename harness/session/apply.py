@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import manifests, plan
@@ -15,9 +15,19 @@ from harness.model.plan import Plan
 from harness.model.progress import Event, Listener, TaskStarted
 from harness.model.workload import Workload
 from harness.plan import alter
+from harness.session import forwarders, settings
 from harness.session.intent import Intent
 from harness.session.lab import Lab
 from harness.support.files import write_atomic
+
+
+def with_forwarders(lab: Lab, cluster: Cluster) -> Cluster:
+    """The nodes of a lab with the forwarders that were chosen for them.
+
+    Raises :class:`UsageError` for a forwarder or a node that does not exist.
+    """
+    settled = settings.read(lab.folder).forwarders
+    return replace(cluster, nodes=forwarders.choose(cluster.nodes, lab.forwarders, settled))
 
 
 def make_plan(given: Sequence[tuple[str, bytes]], cluster: Cluster, previous: Plan | None) -> Plan:

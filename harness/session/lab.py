@@ -35,6 +35,7 @@ class Lab:
     driver_name: str
     inventory: Path | None = None
     accept_new: bool = False
+    forwarders: tuple[str, ...] = ()
 
     @classmethod
     def at(

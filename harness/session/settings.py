@@ -5,6 +5,7 @@
     inventory = "hosts.yml"          # the machines of driver static, relative to this file
     nodes = 3                        # how many nodes `up` makes
     releases = ["bookworm", "trixie"]
+    forwarder = ["socat", "n2=nftables"]    # of all nodes, and of some
 
 Every key may be left out; an option on the command line wins.
 """
@@ -32,6 +33,12 @@ class Settings:
     inventory: str | None = None
     nodes: int | None = None
     releases: tuple[str, ...] = ()
+    forwarder: tuple[str, ...] | str = ()
+
+    @property
+    def forwarders(self) -> tuple[str, ...]:
+        """``forwarder`` as words."""
+        return (self.forwarder,) if isinstance(self.forwarder, str) else self.forwarder
 
 
 def read(folder: Path) -> Settings:

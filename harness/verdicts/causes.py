@@ -68,6 +68,13 @@ CAUSES: dict[str, Cause] = {
         ALL_RULES,
         "Find what flushes (a firewall service with `flush ruleset`?). " + RESTART,
     ),
+    "relay-down": Cause(
+        "The relay of {node} does not run",
+        "{node} itself refuses the connections: nodeport-socat.service, which accepts them for the forwarder socat, "
+        "does not run although nodeportd does.",
+        "harness exec {node} -- journalctl -u nodeport-socat.service -n 50",
+        RESTART,
+    ),
     "rule-missing": Cause(
         "{node} has no rule for {ports}",
         "{node} itself refuses the connections{other}: its table is there, but leads this nodePort nowhere.",

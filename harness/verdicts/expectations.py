@@ -24,6 +24,7 @@ from ipaddress import IPv4Address, IPv4Network
 from harness.model.observation import OUTSIDE, Target
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.workload import Protocol, TrafficPolicy
+from harness.plan.promises import has
 
 
 class Depth(StrEnum):
@@ -103,8 +104,8 @@ def expectations(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, st
 
     ``vantages`` are ``OUTSIDE`` and names of nodes; ``addresses`` says what their packets' source address is, where
     that is known beside the nodes' own. Left out are cells of which nothing can be said: Services that are not of
-    type NodePort, endpoints that are no pod of this plan (who answers is not known), and a nodePort with a list of
-    allowed sources, asked from an address that is not known.
+    type NodePort, endpoints that are no pod of this plan (who answers is not known), a nodePort with a list of
+    allowed sources, asked from an address that is not known, and what the forwarder of the node does not promise.
     """
     pods = {pod.address: pod for pod in plan.pods}
     known = {node.name: node.address for node in plan.nodes} | dict(addresses or {})
@@ -117,7 +118,8 @@ def expectations(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, st
                 if service.allowed_sources and vantage not in known:
                     continue
                 found = _cell(service, port, node, vantage, known.get(vantage, ""), pods)
-                cells.append(found)
+                if _promised(found, service, node):
+                    cells.append(found)
     return tuple(cells)
 
 
@@ -144,8 +146,17 @@ def _cell(
         depth = Depth.SPREAD if vantage in (OUTSIDE, node.name) else Depth.COVERAGE
     target = Target(node.name, node.address, port.node_port or 0, port.protocol)
     endpoints = tuple(_expected(endpoint, pods[endpoint.address], port.protocol) for endpoint in served)
-    kept = source if local and served else ""
+    kept = source if local and served and has(node, "client-address") else ""
     return Cell(CellKey(vantage, target), service.key, port.port, depth, endpoints, kept)
+
+
+def _promised(cell: Cell, service: PlannedService, node: PlannedNode) -> bool:
+    if cell.key.target.protocol is Protocol.UDP and not has(node, "udp"):
+        return False
+    if cell.depth is Depth.STICKY:
+        return has(node, "affinity")
+    silent = "allowed-sources" if service.allowed_sources else "client-address"
+    return cell.depth is not Depth.SILENT or has(node, silent)
 
 
 def _allowed(source: str, networks: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.forwarder import FORWARDERS
 from harness.model.observation import OUTSIDE
 from harness.verdicts.controls import Direct
 from harness.verdicts.finding import Finding, drops
@@ -83,7 +84,7 @@ def _refusing(shape: Shape, node: str) -> Finding:
     only_from_outside = itself is not None and not itself.dead
     cause, other = "rule-missing", ""
     if facts is not None and facts.reachable and not facts.table_present:
-        cause = "ruleset-flushed"
+        cause = FORWARDERS[facts.backend].gone
     elif only_from_outside:
         other = ", though its own connections work, so only its prerouting rules are at fault"
         other += drops(facts, ("reject",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.model.forwarder import FORWARDERS
 from harness.model.observation import NodeFacts
 from harness.model.verdict import Status, Verdict
 
@@ -29,9 +30,10 @@ def faults_of(facts: NodeFacts, generation: int | None) -> list[str]:
         has = "no generation at all" if facts.generation is None else f"generation {facts.generation}"
         faults.append(f"it runs {has}, {generation} is wanted")
     if not facts.table_present:
-        faults.append("its nftables table is gone")
+        faults.append(f"its {FORWARDERS[facts.backend].holder} is gone")
     elif not facts.masquerade_present:
         faults.append("its table has no masquerade rule")
+    faults += [f"traces of the forwarder {name} are left" for name in facts.leftovers]
     if not facts.ip_forward:
         faults.append("net.ipv4.ip_forward is 0")
     faults += [f"route missing: {route}" for route in facts.missing_routes]
@@ -53,9 +55,11 @@ def _verdict(facts: NodeFacts, generation: int | None, unprobed: int) -> Verdict
     note = f" (note: rules of others that drop: {'; '.join(facts.foreign_drops)})" if facts.foreign_drops else ""
     faults = faults_of(facts, generation)
     if facts.table_present and facts.drift:
-        faults.append(f"its table was altered behind nodeportd's back: {', '.join(facts.drift[:3])}")
+        faults.append(
+            f"its {FORWARDERS[facts.backend].holder} was altered behind nodeportd's back: {', '.join(facts.drift[:3])}"
+        )
     if faults:
         return Verdict(CHECK, facts.node, Status.FAIL, "; ".join(faults) + note, node=facts.node, evidence=evidence)
     running = "" if facts.generation is None else f" at generation {facts.generation}"
-    summary = f"nodeportd runs{running}, table, routes and pods are there{note}"
+    summary = f"nodeportd runs{running}, {FORWARDERS[facts.backend].holder}, routes and pods are there{note}"
     return Verdict(CHECK, facts.node, Status.PASS, summary, node=facts.node, evidence=evidence)

@@ -120,7 +120,8 @@ def serving(namespace: str, address: str, number: int) -> Iterator[None]:
 class Rig:
     """The three namespaces, the pod's servers and nodeportd; used as a context, it leaves nothing behind."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, backend: str = "nftables") -> None:
+        self.backend = backend
         lab = f"fwd-{secrets.token_hex(3)}"
         self.client, self.node, self.pod = f"{lab}-c", f"{lab}-n", f"{lab}-p"
         self.file = folder / "state.json"
@@ -128,12 +129,14 @@ class Rig:
         self.log = folder / "journal"
         self._undo = contextlib.ExitStack()
         self._daemon: process.Process[bytes] | None = None
+        self._relay: process.Process[bytes] | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             self._undo = undo
             self._namespaces()
             self._servers()
+            undo.callback(self.end_relay)
             undo.callback(self.kill)
             self._undo = undo.pop_all()
         return self
@@ -179,8 +182,34 @@ class Rig:
 
     def argv(self, *words: str) -> list[str | Path]:
         """The command line that runs a verb of nodeportd on the node."""
-        environment = f"RUNTIME_DIRECTORY={self.runtime}"
-        return ["ip", "netns", "exec", self.node, "env", environment, PYTHON, "-EB", PROGRAM, *words]
+        environment = (
+            f"RUNTIME_DIRECTORY={self.runtime}",
+            f"NODEPORT_SOCAT_CONTROL={self.runtime / 'control'}",
+            f"NODEPORT_SOCAT_ROUTES={self.runtime / 'routes.json'}",
+        )
+        return ["ip", "netns", "exec", self.node, "env", *environment, PYTHON, "-EB", PROGRAM, *words]
+
+    def relay(self) -> process.Process[bytes]:
+        """The relay of the backend socat, which systemd would start; started by the first call."""
+        if self._relay is None or self._relay.poll() is not None:
+            self.runtime.mkdir(exist_ok=True)
+            with self.log.open("ab") as journal:
+                self._relay = process.start(self.argv("relay"), stderr=journal, stdout=journal)
+            clock.until(self._reached, what="the relay", within=10, every=0.01)
+        return self._relay
+
+    def _reached(self) -> None:
+        with socket.socket(socket.AF_UNIX) as line:
+            try:
+                line.connect(str(self.runtime / "control"))
+            except OSError as error:
+                raise clock.NotYet(str(error)) from None
+
+    def end_relay(self) -> None:
+        """End the relay if it runs."""
+        if self._relay is not None and self._relay.poll() is None:
+            self._relay.terminate()
+            self._relay.wait(timeout=10)
 
     def nodeportd(self, *words: str) -> process.Completed:
         """Run a verb of nodeportd on the node to its end."""
@@ -188,6 +217,8 @@ class Rig:
 
     def serve(self, *, notify: Path | None = None) -> None:
         """Start the daemon on what the state file says; it tells the socket ``notify`` what it would tell systemd."""
+        if self.backend == "socat":
+            self.relay()
         env = {**os.environ, "NOTIFY_SOCKET": str(notify or "")}
         with self.log.open("ab") as journal:
             self._daemon = process.start(self.argv("serve", str(self.file)), stderr=journal, stdout=journal, env=env)
@@ -212,7 +243,9 @@ class Rig:
 
     def give(self, wanted: dict[str, Any] | bytes) -> None:
         """Put a state file in place, and have the daemon read it if it runs."""
-        self.file.write_bytes(wanted if isinstance(wanted, bytes) else json.dumps(wanted).encode())
+        if isinstance(wanted, dict):
+            wanted = json.dumps({**wanted, "backend": self.backend}).encode()
+        self.file.write_bytes(wanted)
         self.hup()
 
     def hup(self) -> None:

@@ -134,7 +134,11 @@ class StaticDriver:
             lab=self.lab,
             uid=uid,
             driver="static",
-            nodes=tuple(Node(machine.name, machine.address) for machine in machines if machine.name not in without),
+            nodes=tuple(
+                Node(machine.name, machine.address, forwarder=machine.forwarder)
+                for machine in machines
+                if machine.name not in without
+            ),
             inventory=self.home / "inventory.yml",
             ssh_config=self.home / "ssh_config",
             client_netns=Path(netns.pop()) if netns else None,

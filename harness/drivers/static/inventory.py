@@ -38,6 +38,7 @@ class Machine:
     variables: Mapping[str, object] = field(default_factory=dict)
     client_netns: str = ""
     client_address: str = ""
+    forwarder: str = ""
 
 
 def read(source: Path) -> tuple[Machine, ...]:
@@ -100,7 +101,7 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
         interpreter = "/usr/bin/python3"
     return Machine(
         name, address, ssh, {**variables, "ansible_python_interpreter": interpreter},
-        text("nodeport_client_netns"), text("nodeport_client_address"),
+        text("nodeport_client_netns"), text("nodeport_client_address"), text("nodeport_forwarder"),
     )  # fmt: skip
 
 

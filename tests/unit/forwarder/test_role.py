@@ -16,6 +16,7 @@ from harness.support import process
 
 ROLE = Path(__file__).parents[3] / "playbooks/roles/forwarder"
 FILES = ROLE / "files"
+UNITS = ("nodeportd.service", "nodeport-socat.service")
 CASES = Path(__file__).parents[2] / "cases/forwarder"
 MODULES = sorted((FILES / "nodeportd").glob("*.py"))
 
@@ -32,7 +33,7 @@ def specification() -> dict[str, Any]:
 def test_every_file_is_installed_where_it_is_run() -> None:
     installed = {entry["dest"]: (entry["src"], entry["mode"]) for entry in load("vars/main.yml")["forwarder_files"]}
     wanted = {f"/usr/local/lib/nodeport/nodeportd/{path.name}": path for path in MODULES}
-    wanted["/etc/systemd/system/nodeportd.service"] = FILES / "nodeportd.service"
+    wanted |= {f"/etc/systemd/system/{unit}": FILES / unit for unit in UNITS}
     here = "{{ role_path }}/files/"
     assert installed == {dest: (f"{here}{path.relative_to(FILES).as_posix()}", "0644") for dest, path in wanted.items()}
 
@@ -70,8 +71,9 @@ def exposure(unit: Path) -> float:
     return float(next(line for line in shown.out.splitlines() if "Overall exposure" in line).split()[-3])
 
 
-def test_the_unit_has_little_to_lose(tmp_path: Path) -> None:
-    assert exposure(FILES / "nodeportd.service") < 4
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_unit_has_little_to_lose(unit: str, tmp_path: Path) -> None:
+    assert exposure(FILES / unit) < 4
     bare = tmp_path / "bare.service"
     bare.write_text("[Service]\nExecStart=/bin/true\n")
     assert exposure(bare) > 9

@@ -17,12 +17,14 @@ from pathlib import Path
 
 PROGRAMS = Path("/usr/local/lib/nodeport")
 OURS = ("/etc/nodeport/**/*", f"{PROGRAMS}/**/*", "/etc/systemd/system/nodeport*", "/etc/sysctl.d/90-nodeport.conf")
+RELAY = "nodeport-socat.service"
 EVERYWHERE = ("*", "0.0.0.0", "::")  # as ss writes it
 NEEDED = {
     "conntrack": lambda: shutil.which("conntrack"),
     "iproute2": lambda: shutil.which("ip") and shutil.which("ss"),
     "nftables": lambda: shutil.which("nft"),
     "procps": lambda: shutil.which("sysctl"),
+    "socat": lambda: shutil.which("socat"),
     "python3-nftables": lambda: Path("/usr/lib/python3/dist-packages/nftables").is_dir(),
 }
 
@@ -58,13 +60,23 @@ def overlapping(cluster_range):
 
 
 def listening(address):
-    """Who listens where traffic to the node's address would arrive: ``30008/TCP`` → process."""
+    """Who else listens where traffic to the node's address would arrive: ``30008/TCP`` → process."""
     for line in printed("ss", "-Hlntup").splitlines():
         words = line.split()
         host, _, port = words[4].rpartition(":")
         if host.partition("%")[0].strip("[]") in (*EVERYWHERE, address):
             process = re.search(r'"(.*?)",pid=(\d+)', line)
+            if process and RELAY in unit_of(process[2]):
+                continue
             yield f"{port}/{words[0].upper()}", f"{process[1]} (process {process[2]})" if process else "some process"
+
+
+def unit_of(process):
+    """The control group of a process, empty when it is gone."""
+    try:
+        return Path(f"/proc/{process}/cgroup").read_text()
+    except OSError:
+        return ""
 
 
 def drift(program):

@@ -1,11 +1,12 @@
-"""nodeportd: the forwarding state of one node, on nftables.
+"""nodeportd: the forwarding state of one node, on nftables or socat.
 
     nodeportd serve [FILE]      bring the kernel to the state in FILE, again on every SIGHUP
     nodeportd check FILE        whether FILE is a state; reasons on stderr and exit code 1 when it is not
     nodeportd render FILE       the nftables text of a state
-    nodeportd drift [FILE]      what of the table is not as FILE says; exit 0 nothing, 1 something, 2 cannot tell
+    nodeportd drift [FILE]      what of the forwarding is not as FILE says; exit 0 nothing, 1 something, 2 cannot tell
     nodeportd settle GENERATION [--check]
-                                have the daemon run that generation and the table be right; JSON of what was wrong
+                                have the daemon run that generation and all be right; JSON of what was wrong
+    nodeportd relay             accept clients for the backend socat, as a unit of its own that nodeportd starts
 
 FILE is /etc/nodeport/state.json unless given; the status is in $RUNTIME_DIRECTORY, else in /run/nodeport.
 """
@@ -33,6 +34,10 @@ def main(words: list[str]) -> int:
             from nodeportd import daemon
 
             daemon.serve(Path(*(rest or [FILE])), STATUS)
+        case ["relay"]:
+            from nodeportd import relay
+
+            relay.serve()
         case ["check", file]:
             return 0 if read(file) else 1
         case ["render", file]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nodeportd.endpoints import Effective
 
-BACKENDS = {"nftables": "nodeportd.nft"}
+BACKENDS = {"nftables": "nodeportd.nft", "socat": "nodeportd.socat"}
 """The module of each backend, by the name that a state uses; imported when it is asked for."""
 
 
@@ -54,6 +54,12 @@ FEATURES = frozenset({
     "udp",                      # UDP at all
 })  # fmt: skip
 """All there is to promise beyond TCP on nodePorts."""
+
+PROMISED = {
+    "nftables": FEATURES - {"localhost"},
+    "socat": frozenset({"affinity", "localhost"}),
+}
+"""What each backend promises; what happens instead is in its file."""
 
 
 def get(name: str) -> Backend:

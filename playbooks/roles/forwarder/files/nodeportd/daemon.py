@@ -6,16 +6,14 @@ SIGHUP reads the state again. Rules outlive the program, as kube-proxy's do: sto
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from nodeportd import backend, healthz, state
 from nodeportd.backend import Backend, BackendError
 from nodeportd.endpoints import Current
+from nodeportd.notify import log, notify, write
 from nodeportd.reading import Reading
 
 STATUS_VERSION = 1
@@ -100,25 +98,3 @@ def serve(file: Path, status: Path) -> None:
     while signal.sigwait(asked) == signal.SIGHUP:
         daemon.reload()
     notify("STOPPING=1")
-
-
-def notify(message: str) -> None:
-    """Tell systemd, sd_notify(3); nothing happens when nobody listens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.connect("\0" + address[1:] if address.startswith("@") else address)
-            out.send(message.encode())
-
-
-def log(text: str) -> None:
-    """A line for the journal."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)

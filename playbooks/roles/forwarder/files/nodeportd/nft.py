@@ -7,17 +7,15 @@ import sys
 from collections import Counter
 
 from nodeportd import conntrack, flows, kernel, ruleset
+from nodeportd.backend import PROMISED
 from nodeportd.endpoints import Effective, changed
-
-FEATURES = frozenset({"cluster-addresses", "external-addresses", "affinity", "client-address", "internal-policy",
-                      "allowed-sources", "udp"})  # fmt: skip
 
 
 class Nftables:
     """What is in force, as far as this process knows; nothing is known at first, so the table is made anew."""
 
     name = "nftables"
-    features = FEATURES
+    features = PROMISED["nftables"]
 
     def __init__(self, door: kernel.Kernel) -> None:
         self._kernel = door
