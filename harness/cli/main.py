@@ -48,6 +48,7 @@ VERBS = {
     "exec": Verb("reach", "run a command on a node or in a pod", "harness exec n1 -- nft list ruleset"),
     "shell": Verb("reach", "a shell on a node or in a pod", "harness shell pod/solo"),
     "snapshot": Verb("snapshot", "keep a known state of the nodes, and put it back", "harness snapshot save green"),
+    "reboot": Verb("reboot", "reboot nodes; what they run must come back by itself", "harness reboot n2 --hard"),
     "collect": Verb("collect", "one tar with all that explains a failure", "harness collect"),
 }
 

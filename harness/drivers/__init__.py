@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from harness.errors import UsageError
-from harness.model.cluster import Cluster
+from harness.model.cluster import Cluster, Node
 
 Progress = Callable[[str], None]
 """Called with one line for a person whenever a driver begins something that takes time."""
@@ -128,6 +128,29 @@ class Snapshots(Protocol):
         """Forget a kept state.
 
         Raises :class:`UsageError` for a name that is not there.
+        """
+
+
+@runtime_checkable
+class Power(Protocol):
+    """What a driver can do besides when it can have its nodes boot anew.
+
+    Neither call waits: the caller finds out that each node booted (:mod:`harness.drivers.boots`), for up to
+    ``boot_seconds``.
+    """
+
+    boot_seconds: float
+
+    def reboot(self, nodes: Sequence[Node], progress: Progress) -> None:
+        """Ask each of these nodes, all of which answer to SSH, to shut down properly and boot again.
+
+        Raises :class:`harness.errors.DriverError`.
+        """
+
+    def power_cycle(self, nodes: Sequence[Node], progress: Progress) -> None:
+        """Cut the power of all these nodes at once, without a word to them, and switch it on again.
+
+        Raises :class:`harness.errors.DriverError`.
         """
 
 

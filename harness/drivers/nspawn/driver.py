@@ -51,6 +51,7 @@ class NspawnDriver:
     """The ``nspawn`` driver for one lab; see :class:`harness.drivers.Driver`."""
 
     makes_nodes = True
+    boot_seconds = _BOOT_SECONDS
 
     def __init__(self, place: Place) -> None:
         self.home = place.home.absolute()
@@ -144,6 +145,20 @@ class NspawnDriver:
         """Forget a kept state."""
         with lock.alone(self.names, self.lab):
             snapshots.delete(self.names, name)
+
+    def reboot(self, nodes: Sequence[Node], progress: Progress) -> None:
+        """``systemctl reboot`` on each; its supervisor then boots it with a new network."""
+        progress(f"rebooting {len(nodes)} nodes")
+        ssh.reboot(self._cluster(LabState("", "", tuple(nodes))))
+
+    def power_cycle(self, nodes: Sequence[Node], progress: Progress) -> None:
+        """Kill all that runs in these nodes, and boot them from their disks."""
+        with lock.alone(self.names, self.lab):
+            progress(f"cutting the power of {len(nodes)} nodes")
+            machine.halt(self.names, [self.names.machine(node.name) for node in nodes])
+            ssh.close(self.names, {node.address for node in nodes})
+            for node in nodes:
+                machine.start(self.names, node)
 
     def _become(self, change: _Change, progress: Progress) -> None:
         """Change what there is into what is wished."""

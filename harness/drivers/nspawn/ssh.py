@@ -15,6 +15,7 @@ import yaml
 
 from harness.drivers.nspawn.machine import process_table
 from harness.drivers.nspawn.names import NETNS, Names
+from harness.errors import DriverError
 from harness.model.cluster import Cluster, Node
 from harness.support import process
 from harness.support.files import write_atomic
@@ -114,6 +115,22 @@ def refused(cluster: Cluster) -> dict[str, str]:
         answers = list(pool.map(lambda node: process.run(["ssh", "-F", cluster.ssh_config, "-o", "BatchMode=yes",
                                                           node.name, "true"]), cluster.nodes))  # fmt: skip
     return {node.name: done.last_words() for node, done in zip(cluster.nodes, answers, strict=True) if not done.ok}
+
+
+def reboot(cluster: Cluster) -> None:
+    """Have every node of this cluster reboot itself.
+
+    Raises :class:`DriverError` for those that will not; a connection that ends with its node (255) is none of them.
+    """
+
+    def one(node: Node) -> process.Completed:
+        return process.run(["ssh", "-F", cluster.ssh_config, "-o", "BatchMode=yes", node.name, "systemctl", "reboot"])
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = zip(cluster.nodes, pool.map(one, cluster.nodes), strict=True)
+        amiss = [f"{node.name}: {done.last_words()}" for node, done in answers if done.code not in (0, 255)]
+    if amiss:
+        raise DriverError("; ".join(amiss), hint="`harness reboot --hard` asks no node")
 
 
 def close(names: Names, addresses: Collection[str] | None = None) -> None:
