@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -57,12 +57,41 @@ EXITS = "Exit codes: 0 pass · 1 fail · 2 usage or bad input · 3 inconclusive 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the command line says before the verb; ``None`` is left to ``harness.toml`` and to what runs."""
+    """What the command line says, before the verb or after it, or ``HARNESS_LAB`` and its like in the environment.
+
+    ``None`` is left to ``harness.toml`` and to what runs.
+    """
 
     lab: str | None = None
     driver: str | None = None
     inventory: str | None = None
     accept_new: bool = False
+
+
+def _choose(context: click.Context, option: click.Parameter, value: str | bool | None) -> None:
+    if value:
+        context.obj = replace(context.obj or Choice(), **{str(option.name): value})
+
+
+CHOICE = tuple(
+    click.Option(names, is_flag=not metavar, metavar=metavar, help=told, expose_value=False, callback=_choose)
+    for names, metavar, told in (
+        (["--lab"], "NAME", "Which lab; each is on its own (default)."),
+        (["--driver"], "NAME", "nspawn, vagrant or static."),
+        (["-i", "--inventory"], "PATH", "Your machines: an Ansible inventory."),
+        (["--accept-new"], None, "Trust host keys of machines of -i that were never met before."),
+    )
+)
+"""Options that every verb takes as well as ``harness`` itself."""
+
+
+def with_choice(command: click.Command) -> click.Command:
+    """The verb, and what is below it, with the options of ``CHOICE``."""
+    if CHOICE[0] not in command.params:
+        command.params.extend(CHOICE)
+        for below in getattr(command, "commands", {}).values():
+            with_choice(below)
+    return command
 
 
 class Verbs(click.Group):
@@ -77,7 +106,7 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         command: click.Command = getattr(import_module(f"harness.cli.{VERBS[cmd_name].module}"), f"{cmd_name}_command")
-        return command
+        return with_choice(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line a verb: what it does, and an example."""
@@ -90,16 +119,20 @@ class Verbs(click.Group):
         formatter.write(f"\n{EXITS}\n")
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option("--lab", envvar="HARNESS_LAB", metavar="NAME", help="Which lab; each is on its own (default).")
-@click.option("--driver", envvar="HARNESS_DRIVER", metavar="NAME", help="nspawn, vagrant or static.")
-@click.option("-i", "--inventory", metavar="PATH", help="Your machines: an Ansible inventory.")
-@click.option("--accept-new", is_flag=True, help="Trust host keys of machines of -i that were never met before.")
-@click.version_option(__version__, prog_name="harness")
+@click.group(
+    cls=Verbs,
+    params=list(CHOICE),
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "auto_envvar_prefix": "HARNESS",
+    },
+)
+@click.version_option(__version__, prog_name="harness", allow_from_autoenv=False)
 @click.pass_context
-def cli(context: click.Context, lab: str | None, driver: str | None, inventory: str | None, accept_new: bool) -> None:
+def cli(context: click.Context) -> None:
     """Prove the NodePort contract on real nodes: every node answers, traffic spreads over the pods."""
-    context.obj = Choice(lab, driver, inventory, accept_new)
+    context.obj = context.obj or Choice()
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from harness.session.lab import Lab
 from harness.support import process
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("where", metavar="NODE|pod/NAME")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
