@@ -13,7 +13,8 @@ from harness.model.plan import Plan
 from harness.reports import tables
 from harness.session import remote
 
-_LOOK = "uname -r; . /etc/os-release; echo \"$PRETTY_NAME\"; cut -d' ' -f1 /proc/uptime"
+# The age of process 1: /proc/uptime in a container is the host's.
+_LOOK = 'uname -r; . /etc/os-release; echo "$PRETTY_NAME"; ps -o etimes= -p 1'
 _SHELL = ("sh", "-c", _LOOK)
 _PODS = ("sh", "-c", "cat /proc/uptime | cut -d' ' -f1; /usr/local/lib/nodeport/podctl list")
 
@@ -88,8 +89,8 @@ def services(_cluster: Cluster, plan: Plan | None) -> Listing:
     """NAMESPACE NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE, and wide SELECTOR."""
     headings = ("NAMESPACE", "NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "SELECTOR")
     rows = [
-        (service.namespace, service.name, str(service.type), "", "", tables.ports(service), UNKNOWN,
-         tables.selector(service))
+        (service.namespace, service.name, str(service.type), ",".join(service.cluster_addresses) or "None",
+         ",".join(service.external_addresses), tables.ports(service), UNKNOWN, tables.selector(service))
         for service in (plan.services if plan else ())
     ]  # fmt: skip
     return Listing(headings, rows, narrow=7)

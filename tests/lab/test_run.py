@@ -57,6 +57,7 @@ def test_a_selector_without_pods_is_red_and_explained_then_mended_on_the_same_no
     assert {pod["status"] for pod in pods} == {"Running"}
     urls = harness(folder, "url", "myapp-service").out.split()
     assert urls == [f"http://192.168.56.{n}:30008" for n in (11, 12, 13)]
+    assert harness(folder, "exec", "n2", "grep", "-i", "version_id", "/etc/os-release").out.startswith("VERSION_ID")
     inside = harness(folder, "exec", f"pod/{pods[0]['name']}", "--", "ip", "-br", "address")
     assert pods[0]["ip"] in inside.out
 
