@@ -79,7 +79,7 @@ CHOICE = tuple(
         (["--lab"], "NAME", "Which lab; each is on its own (default)."),
         (["--driver"], "NAME", "nspawn, vagrant or static."),
         (["-i", "--inventory"], "PATH", "Your machines: an Ansible inventory."),
-        (["--accept-new"], None, "Trust host keys of machines of -i that were never met before."),
+        (["--accept-new"], None, "Trust the host keys of machines never met before."),
     )
 )
 """Options that every verb takes as well as ``harness`` itself."""
