@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from harness.cli.common import lab_of, namespace_option
@@ -31,7 +29,7 @@ def restart(context: click.Context, what: str, namespace: str) -> None:
     now = clock.now().isoformat(timespec="microseconds")
 
     def altered(present: change.Present) -> change.Wish:
-        return replace(present.wish, workload=alter.restarted(present.workload, wanted, now))
+        return change.with_workload(present, alter.restarted(present.workload, wanted, now))
 
     with screen() as listener:
         change.change(lab_of(context), "rollout", altered, listener)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from harness.cli.common import lab_of, namespace_option
@@ -27,7 +25,7 @@ def scale_command(context: click.Context, what: str, replicas: int, namespace: s
     wanted = alter.Reference.read(what, namespace)
 
     def altered(now: change.Present) -> change.Wish:
-        return replace(now.wish, workload=alter.scaled(now.workload, wanted, replicas))
+        return change.with_workload(now, alter.scaled(now.workload, wanted, replicas))
 
     with screen() as listener:
         change.change(lab_of(context), "scale", altered, listener)

@@ -97,7 +97,8 @@ class Attempt:
     ``connect_ms`` and ``total_ms`` are milliseconds from the start of the attempt, ``None`` when that point was
     not reached. ``responder`` is the hostname that answered, ``uid`` the pod uid it gave (empty from a foreign
     responder), ``seen_source`` the client address and port that the pod saw. ``stalled``
-    marks an attempt during which the prober itself was held up, so that its times say nothing.
+    marks an attempt during which the prober itself was held up, so that its times say nothing. ``began`` is seconds on
+    the monotonic clock of the vantage point's machine, to compare attempts of one vantage point.
     """
 
     vantage: str
@@ -111,6 +112,7 @@ class Attempt:
     seen_source: str = ""
     detail: str = ""
     stalled: bool = False
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

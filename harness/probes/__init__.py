@@ -2,5 +2,6 @@
 
 from harness.probes.prober import Asked, Pace, Prober, Probers, open_probers
 from harness.probes.state import ask
+from harness.probes.stream import steady
 
-__all__ = ["Asked", "Pace", "Prober", "Probers", "ask", "open_probers"]
+__all__ = ["Asked", "Pace", "Prober", "Probers", "ask", "open_probers", "steady"]

@@ -133,7 +133,7 @@ class Prober:
         return RemoteError(f"{self.vantage}: the probe program is gone: {why}")
 
     def _attempt(self, job: Job, line: list[Any]) -> Attempt:
-        _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled = line
+        _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled, began = line
         if job.ask is not None and outcome == Outcome.OK:
             outcome, responder, seen, detail = answers.read(job.ask, detail)
         return Attempt(
@@ -148,6 +148,7 @@ class Prober:
             seen_source=seen,
             detail=detail,
             stalled=stalled,
+            began=began / 1e6,
         )
 
 

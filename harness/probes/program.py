@@ -14,10 +14,11 @@ others to understand; without, it has to be a hostname.
 begun; times out are in seconds. It writes ``{"ready": 1, …}`` when it starts, and for every batch, once that is
 over, one array an attempt and one object that ends the batch::
 
-    [id, outcome, source port, connect µs or null, total µs, responder, uid, seen source, detail, stalled]
+    [id, outcome, source port, connect µs or null, total µs, responder, uid, seen source, detail, stalled, began µs]
     {"done": attempts, "unstarted": 0, "stalls": 0, "errors": {"what went wrong in the probe itself": times}}
 
-While a batch runs it says ``{"alive": attempts done}`` every second, so that a dead connection is noticed.
+``began`` is on the monotonic clock of its machine. While a batch runs it says ``{"alive": attempts done}`` every
+second, so that a dead connection is noticed.
 
 Every attempt is a new socket with a port that the kernel chose. A TCP attempt closes first, with a reset, after
 the whole answer, so that neither side keeps a TIME_WAIT: one behind NAT makes later connects slow by 10 ms or 1 s.
@@ -380,7 +381,7 @@ class Batch:
         """The attempt is over: keep its record."""
         times = [attempt.source_port, attempt.connect_us, self.micros(attempt)]
         answer = [attempt.responder, attempt.uid, attempt.seen]
-        self.done.append([attempt.job["id"], outcome, *times, *answer, detail, attempt.stalled])
+        self.done.append([attempt.job["id"], outcome, *times, *answer, detail, attempt.stalled, attempt.began // 1000])
         self.drop(attempt)
 
     def micros(self, attempt: Attempt) -> int:

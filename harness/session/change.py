@@ -58,6 +58,11 @@ class Present:
         return name
 
 
+def with_workload(now: Present, workload: Workload) -> Wish:
+    """The wish for other objects, and else for what is."""
+    return replace(now.wish, workload=workload)
+
+
 def present(lab: Lab) -> Present:
     """What was applied to the nodes that run.
 
