@@ -13,9 +13,17 @@ from harness.session.lab import Lab
 from harness.support import process
 
 
+def _without_dashes(context: click.Context, argument: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The command after ``--``, which stays among the words where options end at the first argument."""
+    command = words[1:] if words[:1] == ("--",) else words
+    if not command:
+        raise click.MissingParameter(ctx=context, param=argument)
+    return command
+
+
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("where", metavar="NODE|pod/NAME")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, callback=_without_dashes)
 @click.pass_context
 def exec_command(context: click.Context, where: str, command: tuple[str, ...]) -> None:
     """Run a command on a node, or in a pod's network namespace; ends with the command's own exit code.

@@ -39,8 +39,18 @@ class Place:
 
     @property
     def plan_file(self) -> Path:
-        """The plan that the nodes were given last. It is part of their state: a snapshot takes it along."""
+        """The plan that the nodes were given last."""
         return self.home / "plan.json"
+
+    @property
+    def intent_file(self) -> Path:
+        """What that plan was made of."""
+        return self.home / "intent.json"
+
+    @property
+    def record(self) -> tuple[Path, ...]:
+        """The files that say what the nodes were given. They are part of their state: a snapshot takes them along."""
+        return (self.plan_file, self.intent_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ class Driver(Protocol):
 class Snapshots(Protocol):
     """What a driver can do besides when it keeps whole states of its nodes; names were checked by the caller.
 
-    With the nodes goes :attr:`Place.plan_file`, if there is one: a restored lab says of itself what its nodes run.
+    With the nodes go the files of :attr:`Place.record` that there are: a restored lab says of itself what it runs.
     Each change is done whole or not at all, also when it is interrupted.
     """
 

@@ -116,6 +116,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Versions:
+    """What a node runs on, in its own words: ``os_image`` as Kubernetes says it; empty where the node did not say."""
+
+    kernel: str = ""
+    os_image: str = ""
+    nftables: str = ""
+    python: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What a node says of itself, by testinfra: questions with a fixed answer when all is well.
 
@@ -123,13 +133,13 @@ class NodeFacts:
     incoming traffic. ``drift`` is what of nodeportd's table is not as nodeportd left it.
     ``table_present``: what forwards is there, the table or whatever ``backend`` has in its place; ``leftovers`` are
     other forwarders of ours of which something is still there.
-    ``reachable`` is false when the node did not answer at all; ``error`` says why.
+    ``reachable`` is false when the node did not answer at all; ``error`` says why. ``versions`` are what it runs on.
     """
 
     node: str
     reachable: bool
     error: str = ""
-    kernel: str = ""
+    versions: Versions = Versions()
     generation: int | None = None
     forwarder_running: bool = False
     forwarder_error: str = ""

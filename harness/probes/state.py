@@ -5,6 +5,7 @@ The probes say what the data plane does; this says why. A node that does not ans
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.model.cluster import Cluster
 from harness.model.forwarder import FORWARDERS
 from harness.model.observation import NodeFacts
 from harness.model.plan import Plan
-from harness.probes import routes, ruleset, ssh
+from harness.probes import routes, ruleset, ssh, versions
 
 _STATUS = "/run/nodeport/status.json"
 _NODEPORTD = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd"
@@ -62,7 +63,7 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
     return NodeFacts(
         node=node,
         reachable=True,
-        kernel=_output(host, "uname -r").strip(),
+        versions=versions.read(_output(host, shlex.join(versions.QUESTION))),
         generation=generation,
         forwarder_running=host.service("nodeportd.service").is_running,
         forwarder_error=forwarder_error,

@@ -8,7 +8,7 @@ from html import escape
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.reports.tables import short_names
+from harness.reports.tables import made_of, short_names
 
 _SIGNS = {Status.PASS: "✓", Status.SKIP: "–", Status.INCONCLUSIVE: "?", Status.FAIL: "✗", Status.ERROR: "!"}
 _MEANS = {
@@ -157,6 +157,6 @@ def _provenance(run: Run) -> Iterator[str]:
         yield f"<tr><td>{escape(phase.name)}</td><td>{phase.seconds:.1f} s{', broke' if phase.error else ''}</td></tr>"
     for name, value in (run.provenance or {}).items():
         yield f"<tr><td>{escape(name)}</td><td><code>{escape(value)}</code></td></tr>"
-    for fact in run.facts:
-        yield f"<tr><td>{escape(fact.node)}</td><td>kernel <code>{escape(fact.kernel)}</code></td></tr>"
+    for nodes, said in made_of(run.facts):
+        yield f"<tr><td>{escape(nodes)}</td><td><code>{escape(said)}</code></td></tr>"
     yield "</table>"

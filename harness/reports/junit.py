@@ -28,7 +28,7 @@ def render(run: Run) -> str:
         timestamp=run.started,
     )
     properties = ET.SubElement(suite, "properties")
-    for name, value in {"lab": run.lab, "driver": run.driver, **(run.provenance or {})}.items():
+    for name, value in {"lab": run.lab, "driver": run.driver, **(run.provenance or {}), **_versions(run)}.items():
         ET.SubElement(properties, "property", name=_clean(name), value=_clean(value))
     for verdict in verdicts:
         _case(suite, run, verdict)
@@ -36,6 +36,16 @@ def render(run: Run) -> str:
     suites.append(suite)
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+
+
+def _versions(run: Run) -> dict[str, str]:
+    """What every node runs on, in its own words."""
+    return {
+        f"{fact.node} {name}": value
+        for fact in run.facts
+        for name in fact.versions.__dataclass_fields__
+        if (value := getattr(fact.versions, name))
+    }
 
 
 def _case(suite: ET.Element, run: Run, verdict: Verdict) -> None:

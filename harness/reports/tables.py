@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from harness.model.observation import NodeFacts, Versions
 from harness.model.plan import Plan, PlannedPod, PlannedPort, PlannedService
 
 SHOWN_ENDPOINTS = 3
 """As ``kubectl get endpoints`` shows them."""
+SHOWN_NODES = 6
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -50,6 +52,20 @@ def endpoints(service: PlannedService) -> str:
     known = [f"{endpoint.address}:{endpoint.port}" for port in service.ports for endpoint in port.endpoints]
     more = len(known) - SHOWN_ENDPOINTS
     return ",".join(known[:SHOWN_ENDPOINTS]) + (f" + {more} more..." if more > 0 else "")
+
+
+def made_of(facts: Sequence[NodeFacts]) -> Iterator[tuple[str, str]]:
+    """Which nodes run on what: the names of nodes that are alike, and their system, kernel and programs in words."""
+    alike: dict[Versions, list[str]] = {}
+    for fact in facts:
+        if fact.versions != Versions():
+            alike.setdefault(fact.versions, []).append(fact.node)
+    for one, names in alike.items():
+        said = {"": one.os_image, "kernel ": one.kernel, "nftables ": one.nftables, "Python ": one.python}
+        shown = (
+            names if len(names) <= SHOWN_NODES else [*names[: SHOWN_NODES - 1], f"{len(names) - SHOWN_NODES + 1} more"]
+        )
+        yield ", ".join(shown), " · ".join(f"{what}{which}" for what, which in said.items() if which)
 
 
 def short_names(pods: Sequence[str]) -> dict[str, str]:

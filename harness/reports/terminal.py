@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.reports.tables import short_names
+from harness.reports.tables import made_of, short_names
 
 _SIGNS = {
     Status.PASS: ("✓", "green"),
@@ -202,6 +202,8 @@ def _ending(console: Console, run: Run) -> None:
     for phase in run.phases:
         if phase.error and not run.verdicts:
             console.print(Text.assemble(("! ", "bold magenta"), f"{phase.name} broke: {phase.error}"))
+    for nodes, said in made_of(run.facts):
+        console.print(Padding(Text(f"{nodes}: {said}", "dim"), (0, 0, 0, 2)))
     text, style = _SIGNS[run.status]
     numbers = " · ".join(_numbers(run))
     console.print(Text.assemble((f"{text} {run.status}", style), f"  {numbers}"))

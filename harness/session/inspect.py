@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from harness.errors import HarnessError
 from harness.model.cluster import Cluster, Node
+from harness.model.observation import Versions
 from harness.model.plan import Plan
+from harness.probes import versions
 from harness.reports import tables
 from harness.session import remote
 
@@ -38,6 +40,13 @@ class Listing:
         """The list for scripts: all columns, by their headings."""
         names = [heading.lower().replace("-", "_").replace("(s)", "s") for heading in self.headings]
         return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+
+def versions_of(cluster: Cluster) -> dict[str, Versions]:
+    """What each node runs on, in its own words; all empty for one that does not answer."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = pool.map(lambda node: _ask(cluster, node.name, versions.QUESTION), cluster.nodes)
+        return {node.name: versions.read("\n".join(said)) for node, said in zip(cluster.nodes, answers, strict=True)}
 
 
 def nodes(cluster: Cluster, plan: Plan | None) -> Listing:

@@ -95,7 +95,7 @@ class Lab:
     @property
     def intent_file(self) -> Path:
         """Where the objects that were applied last are kept."""
-        return self.home / "intent.json"
+        return self.place.intent_file
 
     def intent(self) -> Intent | None:
         """What was asked last, ``None`` when that is not known; whether it is of these nodes, the plan knows.

@@ -43,7 +43,7 @@ def planned_for(lab: Lab, count: int | None) -> Cluster:
 def down(lab: Lab, listener: Listener) -> None:
     """Remove the nodes and what was planned for them; reports of earlier runs stay."""
     lab.driver.down(lambda text: listener(Step(text)))
-    for kept in (lab.plan_file, lab.intent_file):
+    for kept in lab.place.record:
         kept.unlink(missing_ok=True)
     if not (lab.home / "runs").exists():
         shutil.rmtree(lab.home, ignore_errors=True)

@@ -45,7 +45,7 @@ def _verdict(facts: NodeFacts, generation: int | None, unprobed: int) -> Verdict
     evidence: dict[str, object] = {
         "generation": facts.generation,
         "wanted_generation": generation,
-        "kernel": facts.kernel,
+        "kernel": facts.versions.kernel,
         "foreign_drops": list(facts.foreign_drops),
     }
     if not facts.reachable:

@@ -154,7 +154,7 @@ def test_a_fresh_node_says_what_it_lacks(cluster: Cluster) -> None:
     assert list(facts) == ["n1", "n2"]
     n1 = facts["n1"]
     assert n1.reachable
-    assert n1.kernel == on(cluster, "n1", "uname -r").strip()
+    assert n1.versions.kernel == on(cluster, "n1", "uname -r").strip()
     assert (n1.generation, n1.forwarder_running, n1.table_present, n1.masquerade_present) == (None, False, False, False)
     assert n1.missing_routes == ("10.244.0.0/24 dev cni0", "10.244.1.0/24 via 192.168.56.12")
     assert (n1.pods_not_running, facts["n2"].pods_not_running) == (("default/web",), ())

@@ -56,7 +56,7 @@ class NspawnDriver:
     def __init__(self, place: Place) -> None:
         self.home = place.home.absolute()
         self.lab = place.lab
-        self.plan_file = place.plan_file
+        self.record = place.record
         self.names = Names.of(place.home, place.lab)
 
     def doctor(self) -> Sequence[Check]:
@@ -84,7 +84,7 @@ class NspawnDriver:
         wanted = _wished(wish)
         with lock.alone(self.names, self.lab):
             roots = {release: root.ensure(release, progress) for release in dict.fromkeys(wish.releases)}
-            snapshots.carry_through(self.names, self.plan_file)
+            snapshots.carry_through(self.names, self.record)
             known = state.load(self.names)
             mine = [node for node in (known.nodes if known else ()) if node in wanted]
             kept = self._running(mine)
@@ -122,18 +122,18 @@ class NspawnDriver:
             if known is None or self.status() is None:
                 raise DriverError(f"lab {self.lab!r} does not run (or not all of its nodes do)", hint="`harness up`")
             progress(f"keeping the disks of {len(known.nodes)} nodes")
-            return snapshots.save(self.names, known, self.plan_file, name)
+            return snapshots.save(self.names, known, self.record, name)
 
     def restore_snapshot(self, name: str, progress: Progress) -> Cluster:
         """Lay out the kept disks, cut the nodes' power, and boot from what was kept."""
         with lock.alone(self.names, self.lab):
-            snapshots.carry_through(self.names, self.plan_file)
+            snapshots.carry_through(self.names, self.record)
             progress(f"laying out the disks of {name}")
-            wanted = snapshots.stage(self.names, self.plan_file, name)
+            wanted = snapshots.stage(self.names, self.record, name)
             with interrupts.held():
                 snapshots.commit(self.names, wanted, name)
                 progress("switching the nodes off")
-                snapshots.carry_through(self.names, self.plan_file)
+                snapshots.carry_through(self.names, self.record)
                 self._become(_Change(wanted, [], wanted.nodes, {}), progress)
             return self._cluster(wanted)
 

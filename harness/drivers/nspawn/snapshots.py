@@ -5,8 +5,8 @@
     labs/<id>/snapshots/<name>/lab.json     which nodes, of which boot of the lab
                                kept.json    when it was taken; each disk's root and the digest of its archive
                                <node>.tar   what the node wrote over its root
-                               plan.json    the plan, if there was one
-              restoring/                    disks, and a plan, that are to take the place of the present ones
+                               plan.json …  the files that say what the nodes had been given, if there were any
+              restoring/                    disks, and such files, that are to take the place of the present ones
 
 To be cut off at any moment leaves the former state or the new one: a snapshot gets its name when all of it is on the
 disk, and a restore counts from the moment that ``lab.json`` says ``restoring``; from then on it is carried through,
@@ -51,8 +51,8 @@ class _Kept:
     disks: dict[str, _Disk]
 
 
-def save(names: Names, known: LabState, plan: Path, name: str) -> Snapshot:
-    """Keep the disks of all nodes as they are at one moment, and the file ``plan``; the nodes run on.
+def save(names: Names, known: LabState, record: Sequence[Path], name: str) -> Snapshot:
+    """Keep the disks of all nodes as they are at one moment, and the files of ``record``; the nodes run on.
 
     Raises :class:`UsageError` when the name is taken, :class:`DriverError`.
     """
@@ -64,8 +64,8 @@ def save(names: Names, known: LabState, plan: Path, name: str) -> Snapshot:
     partial.mkdir(parents=True)
     try:
         _archive(names, known, partial)
-        if plan.exists():
-            shutil.copyfile(plan, partial / plan.name)
+        for file in (file for file in record if file.exists()):
+            shutil.copyfile(file, partial / file.name)
         disks = {node.name: _Disk(str(disk.root(names.folder / node.name)), _digest(partial / f"{node.name}.tar"))
                  for node in known.nodes}  # fmt: skip
         kept = _Kept(clock.now().isoformat(timespec="seconds"), disks)
@@ -116,7 +116,7 @@ def delete(names: Names, name: str) -> None:
     _clear(names)
 
 
-def stage(names: Names, plan: Path, name: str) -> LabState:
+def stage(names: Names, record: Sequence[Path], name: str) -> LabState:
     """Lay out the disks of a snapshot beside the present ones, which run on; returns the state of the lab it has.
 
     Raises :class:`UsageError` for a name that is not there, :class:`DriverError` for a snapshot that is not whole.
@@ -145,8 +145,8 @@ def stage(names: Names, plan: Path, name: str) -> LabState:
     try:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lay_out, kept.disks.items()))
-        if (folder / plan.name).exists():
-            shutil.copyfile(folder / plan.name, staged / plan.name)
+        for file in (folder / file.name for file in record if (folder / file.name).exists()):
+            shutil.copyfile(file, staged / file.name)
     except BaseException as error:
         shutil.rmtree(staged, ignore_errors=True)
         if isinstance(error, OSError | RigError) and not isinstance(error, DriverError):
@@ -160,7 +160,7 @@ def commit(names: Names, wanted: LabState, name: str) -> None:
     state.save(names, replace(wanted, ready=False, restoring=name))
 
 
-def carry_through(names: Names, plan: Path) -> None:
+def carry_through(names: Names, record: Sequence[Path]) -> None:
     """Finish a restore that counts, and clear away one that does not; else do nothing. The nodes are then off.
 
     Raises :class:`DriverError` when a node does not stop.
@@ -172,10 +172,11 @@ def carry_through(names: Names, plan: Path) -> None:
         for fresh in sorted(path for path in staged.glob("*") if path.is_dir()):
             shutil.rmtree(names.folder / fresh.name, ignore_errors=True)
             fresh.rename(names.folder / fresh.name)
-        if (staged / plan.name).exists():
-            write_atomic(plan, (staged / plan.name).read_text(encoding="utf-8"))
-        else:
-            plan.unlink(missing_ok=True)
+        for file in record:
+            if (staged / file.name).exists():
+                write_atomic(file, (staged / file.name).read_text(encoding="utf-8"))
+            else:
+                file.unlink(missing_ok=True)
         state.save(names, replace(wanted, restoring=""))
     shutil.rmtree(staged, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.model.observation import OUTSIDE
+from harness.model.observation import OUTSIDE, NodeFacts, Versions
 from harness.model.plan import Endpoint, Listen, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.run import Phase, Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
@@ -54,8 +54,15 @@ def passing() -> Run:
         Verdict("spread", "outside → n1", Status.PASS, "shares 34/33/33 %", "n1", OUTSIDE, "default/web-service"),
         Verdict("udp", "outside → n1", Status.SKIP, "forwarder has no UDP", "n1", OUTSIDE),
     )
+    debian = Versions("6.1.0-37-amd64", "Debian GNU/Linux 12 (bookworm), 12.11", "1.0.6", "3.11.2")
+    facts = (
+        NodeFacts("n1", reachable=True, versions=debian),
+        NodeFacts("n2", reachable=True, versions=debian),
+        NodeFacts("n3", reachable=True, versions=Versions(kernel="6.12.1")),
+        NodeFacts("n4", reachable=False),
+    )
     return Run("runs/1", "default", "nspawn", "2026-11-21T03:00:00+00:00", 8.9, (Phase("up", 0.6),), plan(), shares,
-               (), verdicts, (), {"harness": "0.1.0"})  # fmt: skip
+               facts, verdicts, (), {"harness": "0.1.0"})  # fmt: skip
 
 
 def failing() -> Run:
@@ -140,3 +147,16 @@ def test_pods_that_cannot_be_told_apart_by_their_end_keep_their_names() -> None:
         "default/solo": "solo",
         "default/web-app-7bf49fdf5d-4mljx": "…4mljx",
     }
+
+
+def test_every_report_has_what_each_node_runs_on() -> None:
+    suite = ET.fromstring(junit.render(passing()).encode()).find("testsuite/properties")  # noqa: S314 - our own text
+    assert suite is not None
+    found = {entry.get("name"): entry.get("value") for entry in suite}
+    assert found["n1 kernel"] == "6.1.0-37-amd64"
+    assert found["n2 nftables"] == "1.0.6"
+    assert found["n3 kernel"] == "6.12.1"
+    assert "n3 python" not in found, "what a node did not say is left out"
+    facts = stdlib_json.loads(json.render(passing()))["facts"]
+    assert facts[0]["versions"]["os_image"] == "Debian GNU/Linux 12 (bookworm), 12.11"
+    assert "kernel 6.12.1" in html.render(passing())
