@@ -273,10 +273,11 @@ def _field(word: str) -> tuple[str, FieldType]:
     return found["name"], FieldType(found["of"] or "string", shape, bool(found["required"]))
 
 
-def _types() -> dict[str, Fields]:
-    rows = TABLE.strip().replace("\n    ", " ").splitlines()
+def types(table: str) -> dict[str, Fields]:
+    """Type name to its fields, of a table such as ``TABLE``."""
+    rows = table.strip().replace("\n    ", " ").splitlines()
     return {name: dict(map(_field, words.split())) for name, _, words in (row.partition(" = ") for row in rows)}
 
 
-TYPES = _types()
+TYPES = types(TABLE)
 """Type name to its fields."""

@@ -6,11 +6,12 @@ labels and lists, and numbers that do not fit.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.manifests import scalars
 from harness.manifests.faults import Faults, joined, quoted
-from harness.manifests.fields import TYPES, FieldType
+from harness.manifests.fields import TYPES, Fields, FieldType
 from harness.manifests.hints import meant, unknown
 from harness.manifests.nodes import Node
 
@@ -27,21 +28,37 @@ _BITS = {"int32": 31, "intstr": 31, "int64": 63}
 
 
 @dataclass(frozen=True, slots=True)
+class Language:
+    """A table of types, and the hint for a field that is unknown, of the types down to it and its path."""
+
+    types: Mapping[str, Fields]
+    hint: Callable[[str, tuple[str, ...], str], str]
+
+
+KUBERNETES = Language(TYPES, unknown)
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a node stands: its path, its line, and the types from the object's own down to the one it stands in."""
 
     path: str
     line: int
+    language: Language
     types: tuple[str, ...] = ()
 
+    def within(self, path: str, line: int, types: tuple[str, ...] | None = None) -> Place:
+        """A place further in."""
+        return Place(path, line, self.language, self.types if types is None else types)
 
-def check(document: Node, kind: str, noted: Faults) -> None:
+
+def check(document: Node, kind: str, noted: Faults, language: Language = KUBERNETES) -> None:
     """Note every field of an object of this kind that is unknown, missing, or of a wrong type."""
-    _object(document, kind, Place("", document.line), noted)
+    _object(document, kind, Place("", document.line, language), noted)
 
 
 def _object(node: Node, kind: str, place: Place, noted: Faults) -> None:
-    known = TYPES[kind]
+    known = place.language.types[kind]
     types = (*place.types, kind)
     hints = set()
     for name, value in node.fields.items():
@@ -50,11 +67,11 @@ def _object(node: Node, kind: str, place: Place, noted: Faults) -> None:
         line = node.line_of(name)
         path = joined(place.path, name)
         if name not in known:
-            hint = unknown(name, types, place.path)
+            hint = place.language.hint(name, types, place.path)
             hints.add(hint)
             noted.add(node.key_lines[name], path, "unknown field", hint)
         elif value.tag != "null" or known[name].of in _NEVER_NULL:
-            _shaped(value, known[name], Place(path, line, types), noted)
+            _shaped(value, known[name], place.within(path, line, types), noted)
     for name, wanted in known.items():
         there = name in node.fields and node.fields[name].tag != "null"
         if wanted.required and not there and f"did you mean {name}?" not in hints:
@@ -66,10 +83,10 @@ def _shaped(node: Node, wanted: FieldType, place: Place, noted: Faults) -> None:
         _one(node, wanted.of, place, noted)
     elif wanted.shape == "list" and _is(node, "seq", place, noted):
         for number, item in enumerate(node.items):
-            _one(item, wanted.of, Place(f"{place.path}[{number}]", item.line, place.types), noted)
+            _one(item, wanted.of, place.within(f"{place.path}[{number}]", item.line), noted)
     elif wanted.shape == "map" and _is(node, "map", place, noted):
         for name, value in node.fields.items():
-            _entry(name, value, wanted.of, Place(joined(place.path, name), node.line_of(name), place.types), noted)
+            _entry(name, value, wanted.of, place.within(joined(place.path, name), node.line_of(name)), noted)
 
 
 def _entry(name: str, value: Node, of: str, place: Place, noted: Faults) -> None:
@@ -80,7 +97,7 @@ def _entry(name: str, value: Node, of: str, place: Place, noted: Faults) -> None
 
 
 def _one(node: Node, of: str, place: Place, noted: Faults) -> None:
-    if of in TYPES:
+    if of in place.language.types:
         if _is(node, "map", place, noted):
             _object(node, of, place, noted)
     elif node.tag not in _TAGS[of]:

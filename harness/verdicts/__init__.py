@@ -20,10 +20,12 @@ from harness.verdicts.diagnose import diagnose
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, expectations
 from harness.verdicts.judge import judge
 from harness.verdicts.planstate import judge_plan
+from harness.verdicts.promised import promised
 from harness.verdicts.selection import EVERYTHING, Selection, name_of, names_of
 from harness.verdicts.skips import left_out
 from harness.verdicts.stages import Levels, next_round
 from harness.verdicts.tally import Counts, Need, Tallies, Tally, add, shares
+from harness.verdicts.turns import judge_turns, out_of_turn, turns_jobs
 
 __all__ = [
     "CHECKS",
@@ -45,9 +47,13 @@ __all__ = [
     "expectations",
     "judge",
     "judge_plan",
+    "judge_turns",
     "left_out",
     "name_of",
     "names_of",
     "next_round",
+    "out_of_turn",
+    "promised",
     "shares",
+    "turns_jobs",
 ]

@@ -53,6 +53,18 @@ CHECKS = (
         "two endpoints or more",
     ),
     Check(
+        "turns",
+        "endpoints are picked each in its turn, not by chance",
+        "an expectation file: spread: round-robin",
+        "--expect, a client outside, two endpoints or more, and nobody else who connects meanwhile",
+    ),
+    Check(
+        "closed",
+        "nobody answers at an address or port where nothing was promised",
+        "an expectation file: localhost: closed; kube-proxy --nodeport-addresses",
+        "--expect with localhost: closed, over SSH",
+    ),
+    Check(
         "affinity",
         "a client stays with one pod",
         "core/v1 sessionAffinity: ClientIP",

@@ -18,11 +18,14 @@ def checks_of(cell: Cell) -> tuple[str, ...]:
         return ("refused",)
     if cell.depth is Depth.SILENT:
         return ("dropped",)
-    kept = ("source",) if cell.source else ()
+    if cell.depth is Depth.CLOSED:
+        return ("closed",)
+    kept = ("source",) if cell.source or cell.hides else ()
     if cell.depth is Depth.STICKY:
         return ("answers", "responders", "affinity", *kept)
     spread = ("spread",) if cell.depth is Depth.SPREAD and len(cell.endpoints) > 1 else ()
-    return ("answers", "responders", "coverage", *spread, *kept)
+    turns = ("turns",) if cell.dealt else ()
+    return ("answers", "responders", "coverage", *spread, *turns, *kept)
 
 
 def verdicts(case: Case) -> list[Verdict]:
@@ -34,7 +37,9 @@ def verdicts(case: Case) -> list[Verdict]:
         return [promises.refused(case)]
     if case.cell.depth is Depth.SILENT:
         return [promises.dropped(case)]
-    kept = [promises.source(case)] if case.cell.source else []
+    if case.cell.depth is Depth.CLOSED:
+        return [promises.closed(case)]
+    kept = [promises.source(case)] if case.cell.source or case.cell.hides else []
     if case.cell.depth is Depth.STICKY:
         return [_answers(case), _responders(case), promises.affinity(case), *kept]
     answers, responders, coverage = _answers(case), _responders(case), _coverage(case)
@@ -77,7 +82,7 @@ def _responders(case: Case) -> Verdict:
 def _coverage(case: Case) -> Verdict:
     both, pods = case.both, len(case.cell.endpoints)
     silent = unseen_pods(case.cell, both)
-    luck = min(1.0, pods * stats.absent_by_luck(pods, both.n)) if pods > 1 else 0.0
+    luck = stats.any_absent(case.cell.fair, both.n) if pods > 1 else 0.0
     said = f"{pods - len(silent)} of {pods} pods answered, in {both.n} attempts"
     if both.answered == 0:
         return case.verdict("coverage", Status.SKIP, "nobody answered")
@@ -150,16 +155,17 @@ def _settled(case: Case, counts: Counts, decision: Decision, *, confirmed: bool)
 
 def _accusation(case: Case, counts: Counts, decision: Decision) -> str:
     endpoint = case.cell.endpoints[decision.endpoint or 0]
-    hits, pods = counts.answers.get(endpoint.pod, 0), len(case.cell.endpoints)
-    share = hits / max(1, counts.answered)
+    hits = counts.answers.get(endpoint.pod, 0)
+    share, wanted = hits / max(1, counts.answered), case.cell.fair[decision.endpoint or 0]
     return (
-        f"{endpoint.pod} gave {hits} of {counts.answered} answers ({share:.0%}; fair is {1 / pods:.0%}): "
+        f"{endpoint.pod} gave {hits} of {counts.answered} answers ({share:.0%}; "
+        f"{'promised' if case.cell.weights else 'fair'} is {wanted:.0%}): "
         f"{decision.alternative}, e-value 1e{decision.log10_e:.1f}"
     )
 
 
 def _visible(case: Case, counts: Counts) -> str:
-    light, heavy = stats.visible_weights(len(case.cell.endpoints), counts.n, case.budget.spread)
+    light, heavy = _visible_weights(case, counts)
     if light is None and heavy is None:
         return "no skew would have shown"
     parts = [f"below {light:.2f}"] if light is not None else []
@@ -167,10 +173,16 @@ def _visible(case: Case, counts: Counts) -> str:
     return f"smallest visible skew: a weight {' or '.join(parts)}"
 
 
+def _visible_weights(case: Case, counts: Counts) -> tuple[float | None, float | None]:
+    """The smallest skew that would have shown in the endpoint with the smallest share, where it shows last."""
+    fair = case.cell.fair
+    return stats.visible_weights(len(fair), counts.n, case.budget.spread, share=min(fair))
+
+
 def _numbers(case: Case, counts: Counts, decision: Decision) -> dict[str, object]:
     hits = counts.of(case.cell.endpoints)
-    statistic = stats.chi_square(hits)
-    light, heavy = stats.visible_weights(len(hits), counts.n, case.budget.spread)
+    statistic = stats.chi_square(hits, case.cell.fair)
+    light, heavy = _visible_weights(case, counts)
     accused = decision.state is State.SUSPECT and decision.endpoint is not None
     return {
         "log10_e_value": round(decision.log10_e, 3),

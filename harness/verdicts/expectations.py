@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
-from harness.model.observation import OUTSIDE, Target
+from harness.model.observation import OUTSIDE, Ask, Target
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.workload import Protocol, TrafficPolicy
 from harness.plan.promises import has
@@ -34,6 +34,7 @@ class Depth(StrEnum):
     COVERAGE = "coverage"
     STICKY = "sticky"
     REFUSED = "refused"
+    CLOSED = "closed"
     SILENT = "silent"
 
 
@@ -64,7 +65,9 @@ class CellKey:
 class Cell:
     """One expectation: ``endpoints`` answer what ``key`` leads to, as ``depth`` says; without any, nobody does.
 
-    ``source`` is the client address that pods have to see, empty when none is promised or known.
+    ``source`` is the client address that pods have to see, ``hides`` one that they must not see, empty when none is
+    promised or known. ``weights`` are those of the endpoints, none when their chances are equal; ``in_turn``: picked
+    each in its turn, not by chance. ``ask`` is how a foreign server is asked who it is.
     """
 
     key: CellKey
@@ -73,6 +76,21 @@ class Cell:
     depth: Depth
     endpoints: tuple[Expected, ...]
     source: str = ""
+    hides: str = ""
+    weights: tuple[int, ...] = ()
+    ask: Ask | None = None
+    in_turn: bool = False
+
+    @property
+    def fair(self) -> tuple[float, ...]:
+        """The share that each endpoint should have; they add up to 1."""
+        weights = self.weights or (1,) * len(self.endpoints)
+        return tuple(weight / sum(weights) for weight in weights)
+
+    @property
+    def dealt(self) -> bool:
+        """Whether it is looked at that picks come in turn: from outside, one after the other."""
+        return self.in_turn and self.vantage == OUTSIDE and self.depth is Depth.SPREAD and len(self.endpoints) > 1
 
     @property
     def vantage(self) -> str:

@@ -10,6 +10,7 @@ spread         has every pod its fair share?                                   a
 affinity       does a client stick to one pod, where that is promised?         answers of two pods, again
 source         do pods see the client's own address, where that is promised?   another address
 refused        is a nodePort without endpoints refused actively?               an answer, or silence, again
+closed         does nobody answer where nothing was promised?                  one answer, again
 dropped        does a node without a local pod, or one that must not let us    an answer or refusal, again
                in, stay silent, where that is promised?
 node-state     does the node say of itself that all is as it should be?        one fact
@@ -76,7 +77,7 @@ def _even_promises(cells: Sequence[Cell], tallies: Tallies) -> set[tuple[str, in
     """Service ports whose picks, over all cells together, are dealt in turn rather than drawn."""
     tables: dict[tuple[str, int, str], list[list[int]]] = {}
     for cell in cells:
-        if cell.depth is Depth.SPREAD:
+        if cell.depth is Depth.SPREAD and not cell.weights:
             tables.setdefault(cell.promise, []).append(tallies.of(cell).both.of(cell.endpoints))
     return {promise for promise, counts in tables.items() if evenness(counts) < EVEN}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.model.verdict import Status, Verdict
 from harness.verdicts.case import Case, listed, outcomes, sizes, twice
-from harness.verdicts.stages import refuses, stays_silent, strays
+from harness.verdicts.stages import refuses, stays_closed, stays_silent, strays
 
 
 def refused(case: Case) -> Verdict:
@@ -33,6 +33,18 @@ def dropped(case: Case) -> Verdict:
     return case.verdict("dropped", status, told if status is Status.FAIL else f"transient: {told}")
 
 
+def closed(case: Case) -> Verdict:
+    """Nobody accepts a connection where nothing was promised: refusal and silence will both do."""
+    both = case.both
+    if stays_closed(both):
+        return case.verdict("closed", Status.PASS, f"as promised, nobody answers there: {outcomes(both)}")
+    status = twice(case, lambda counts: 0 if stays_closed(counts) else 1)
+    came = f"{both.answered} were answered" + (f", by {listed(both.wrong)}" if both.wrong else "")
+    told = f"nobody should answer at {case.cell.key.target.address}, but of {both.n} attempts {came}"
+    told += f"; {outcomes(both)}" if both.failed else ""
+    return case.verdict("closed", status, told if status is Status.FAIL else f"transient: {told}")
+
+
 def affinity(case: Case) -> Verdict:
     """One client is answered by one pod."""
     if not case.both.answers:
@@ -50,10 +62,18 @@ def affinity(case: Case) -> Verdict:
 
 
 def source(case: Case) -> Verdict:
-    """Pods see the client's own address. One answer is enough: an address is translated by a rule, not by luck."""
-    wanted, seen = case.cell.source, case.both.sources
+    """Pods see the client's own address, or do not. One answer is enough: a rule translates addresses, not luck."""
+    wanted, hidden, seen = case.cell.source, case.cell.hides, case.both.sources
     if not seen:
-        return case.verdict("source", Status.SKIP, "no answer tells which client address its pod saw")
+        promised = case.cell.ask is not None and case.both.answered  # whoever promised it said where to look for it
+        status = Status.INCONCLUSIVE if promised else Status.SKIP
+        return case.verdict("source", status, "no answer tells which client address its pod saw")
+    if hidden:
+        times = seen.get(hidden, 0)
+        told = (
+            f"pods should not see the client's own address, {hidden}; {times} of {sum(seen.values())} answers tell it"
+        )
+        return case.verdict("source", Status.FAIL if times else Status.PASS, told)
     others = {address: times for address, times in seen.items() if address != wanted}
     if not others:
         return case.verdict("source", Status.PASS, f"pods saw the client's own address, {wanted}")

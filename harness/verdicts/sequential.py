@@ -1,11 +1,11 @@
-"""Is every endpoint picked as often as the others? A sequential test that stops early both ways.
+"""Is every endpoint picked as often as promised? A sequential test that stops early both ways.
 
 For every endpoint j and every alternative a (it is missing, has half weight, has double weight) there is one
-e-value: the likelihood of the counts if a were so of j, over their likelihood if all shares were equal. If all
-is fair, the average of the 3k e-values has mean 1 at every n, so by Ville's inequality it *ever* reaches
-1/alpha with probability at most alpha: looking after every batch costs nothing. The other way round, if a is so
-of j, that e-value ever falls to beta with probability at most beta; so shares are called healthy only when every
-single alternative has fallen that low. See docs/decisions/0002-statistics.md.
+e-value: the likelihood of the counts if a were so of j, over their likelihood if all shares were as promised (equal,
+unless there are weights). If they are, the average of the 3k e-values has mean 1 at every n, so by Ville's inequality
+it *ever* reaches 1/alpha with probability at most alpha: looking after every batch costs nothing. The other way
+round, if a is so of j, that e-value ever falls to beta with probability at most beta; so shares are called healthy
+only when every single alternative has fallen that low. See docs/decisions/0002-statistics.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Alternative(StrEnum):
 
     @property
     def weight(self) -> float:
-        """Its weight, where every other endpoint has weight 1."""
+        """Its weight, as a multiple of the promised one."""
         return {"missing": 0.0, "half weight": 0.5, "double weight": 2.0}[self.value]
 
 
@@ -55,27 +55,32 @@ class Decision:
     log10_e: float
 
 
-def log_e_value(hits: int, n: int, endpoints: int, alternative: Alternative) -> float:
-    """The natural logarithm of one e-value: ``hits`` of ``n`` answers came from the endpoint in question."""
-    share = stats.weighted_share(endpoints, alternative.weight)
-    others = (n - hits) * (math.log(endpoints) + math.log1p(-share) - math.log(endpoints - 1))
+def equal(endpoints: int) -> tuple[float, ...]:
+    """Equal shares for so many endpoints."""
+    return (1.0 / endpoints,) * endpoints if endpoints else ()
+
+
+def log_e_value(hits: int, n: int, fair: float, alternative: Alternative) -> float:
+    """The natural logarithm of one e-value: ``hits`` of ``n`` answers came from the endpoint of share ``fair``."""
+    share = stats.reweighted(fair, alternative.weight)
+    others = (n - hits) * (math.log1p(-share) - math.log1p(-fair))
     if share == 0.0:
         return -math.inf if hits else others
-    return hits * math.log(endpoints * share) + others
+    return hits * math.log(share / fair) + others
 
 
-def decide(counts: Sequence[int], alpha: float, beta: float) -> Decision:
-    """Where the test stands: ``counts`` holds the answers of each endpoint that should have an equal share.
+def decide(counts: Sequence[int], alpha: float, beta: float, shares: Sequence[float] = ()) -> Decision:
+    """Where the test stands: ``counts`` holds the answers of each endpoint, ``shares`` what is promised (else equal).
 
-    ``alpha`` bounds the chance that fair shares are ever accused, ``beta`` the chance that any one of the
-    alternatives is ever called healthy.
+    Shares add up to 1 and are above 0. ``alpha`` bounds the chance that shares as promised are ever accused, ``beta``
+    the chance that any one of the alternatives is ever called healthy.
     """
     endpoints, n = len(counts), sum(counts)
     if n == 0:
         return Decision(State.UNDECIDED, None, None, 0.0)
     if endpoints == 1:
         return Decision(State.HEALTHY, None, None, 0.0)
-    bank = list(_bank(counts, n))
+    bank = list(_bank(counts, n, shares or equal(endpoints)))
     worst, endpoint, alternative = max(bank, key=lambda entry: entry[0])
     average = _log_sum(entry[0] for entry in bank) - math.log(len(bank))
     if average >= -math.log(alpha):
@@ -87,10 +92,10 @@ def decide(counts: Sequence[int], alpha: float, beta: float) -> Decision:
     return Decision(state, endpoint, alternative, max(average, -1e6) / math.log(10))
 
 
-def _bank(counts: Sequence[int], n: int) -> Iterator[tuple[float, int, Alternative]]:
+def _bank(counts: Sequence[int], n: int, shares: Sequence[float]) -> Iterator[tuple[float, int, Alternative]]:
     for alternative in Alternative:
-        for endpoint, hits in enumerate(counts):
-            yield log_e_value(hits, n, len(counts), alternative), endpoint, alternative
+        for endpoint, (hits, share) in enumerate(zip(counts, shares, strict=True)):
+            yield log_e_value(hits, n, share, alternative), endpoint, alternative
 
 
 def _log_sum(logs: Iterator[float]) -> float:
@@ -102,44 +107,45 @@ def _log_sum(logs: Iterator[float]) -> float:
 
 
 @lru_cache(maxsize=256)
-def first_look(endpoints: int, beta: float) -> int:
+def first_look(shares: tuple[float, ...], beta: float) -> int:
     """After how many answers a look at fair shares is likely to end the test: a good size for the first batch.
 
-    Fair shares pull the logarithm of the half-weight e-value down by a fixed amount for each answer (the
+    Shares as promised pull the logarithm of the half-weight e-value down by a fixed amount for each answer (the
     Kullback-Leibler divergence); the factor covers that the slowest of k endpoints decides.
     """
-    if endpoints < 2:
+    if len(shares) < 2:
         return 1
-    return math.ceil(1.6 * -math.log(beta) / _divergence(endpoints, Alternative.HALF))
+    return math.ceil(1.6 * -math.log(beta) / min(_divergence(fair, Alternative.HALF) for fair in set(shares)))
 
 
-def _divergence(endpoints: int, alternative: Alternative) -> float:
-    fair, skewed = 1.0 / endpoints, stats.weighted_share(endpoints, alternative.weight)
+def _divergence(fair: float, alternative: Alternative) -> float:
+    skewed = stats.reweighted(fair, alternative.weight)
     return fair * math.log(fair / skewed) + (1.0 - fair) * math.log((1.0 - fair) / (1.0 - skewed))
 
 
 @lru_cache(maxsize=256)
-def cap(endpoints: int, alpha: float, beta: float) -> int:
+def cap(shares: tuple[float, ...], alpha: float, beta: float) -> int:
     """The number of answers by which the test has as good as surely ended; more are never asked for.
 
     Chernoff's bound on the e-values: fair shares are still undecided there with probability at most alpha, an
     alternative is still not accused with probability at most beta. Whoever gets there has shares that are
     neither (such as three quarters of the weight).
     """
+    endpoints = len(shares)
     if endpoints < 2:
         return 1
     needs = []
     for alternative in (Alternative.HALF, Alternative.DOUBLE):
-        decay = -math.log(_affinity(endpoints, alternative))
+        decay = min(-math.log(_affinity(fair, alternative)) for fair in set(shares))
         clear = 0.5 * -math.log(beta) + math.log(2 * endpoints / alpha)
         accuse = 0.5 * math.log(3 * endpoints / alpha) - math.log(beta)
         needs.append(max(clear, accuse) / decay)
     return math.ceil(max(needs))
 
 
-def _affinity(endpoints: int, alternative: Alternative) -> float:
-    """Bhattacharyya's coefficient of fair shares and the alternative: what one answer leaves undecided."""
-    fair, skewed = 1.0 / endpoints, stats.weighted_share(endpoints, alternative.weight)
+def _affinity(fair: float, alternative: Alternative) -> float:
+    """Bhattacharyya's coefficient of the promised share and the alternative: what one answer leaves undecided."""
+    skewed = stats.reweighted(fair, alternative.weight)
     return math.sqrt(fair * skewed) + math.sqrt((1.0 - fair) * (1.0 - skewed))
 
 

@@ -204,7 +204,7 @@ def shapes(
 
 
 def _view(cell: Cell, counts: Counts, sick: bool) -> View:
-    unlikely = len(cell.endpoints) == 1 or stats.absent_by_luck(max(1, len(cell.endpoints)), counts.n) <= LUCK
+    unlikely = len(cell.endpoints) == 1 or stats.absent_by_luck(1 / max(1, len(cell.endpoints)), counts.n) <= LUCK
     everyone = frozenset(endpoint.pod for endpoint in cell.endpoints)
     if counts.answered == 0:
         return View(cell, counts, everyone if sick else frozenset(), sick)

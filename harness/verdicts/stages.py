@@ -38,11 +38,17 @@ ENOUGH_FAILURES = 32
 CONFIRM_LIMIT = 2000
 """The most that is asked to see a rare failure again."""
 
-_FIXED = {Depth.REFUSED: REFUSALS, Depth.SILENT: SILENCES, Depth.STICKY: FLOOR}
+_FIXED = {Depth.REFUSED: REFUSALS, Depth.CLOSED: SILENCES, Depth.SILENT: SILENCES, Depth.STICKY: FLOOR}
 """The sample sizes that depend on nothing."""
+
+UNHEARD = (Depth.REFUSED, Depth.CLOSED, Depth.SILENT)
+"""How a cell is judged that nobody may answer."""
 
 ACTIVE_REFUSALS = (Outcome.REFUSED, Outcome.UNREACHABLE)
 """Outcomes by which a nodePort without endpoints keeps its promise: TCP RST or an ICMP error."""
+
+UNANSWERED = (*ACTIVE_REFUSALS, Outcome.TIMEOUT)
+"""Outcomes by which a closed port keeps its promise: no connection, in whichever way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ class Alarm(StrEnum):
 
 def shares_of(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Decision:
     """Where the test of equal shares stands for these counts of a cell."""
-    return sequential.decide(counts.of(cell.endpoints), alpha, budget.beta)
+    return sequential.decide(counts.of(cell.endpoints), alpha, budget.beta, cell.fair)
 
 
 def unseen_pods(cell: Cell, counts: Counts) -> tuple[str, ...]:
@@ -100,6 +106,14 @@ def stays_silent(counts: Counts) -> bool:
     return counts.failures.get(Outcome.TIMEOUT, 0) == counts.n
 
 
+def stays_closed(counts: Counts) -> bool:
+    """Whether nobody accepted a connection: refused or silent, both will do."""
+    return counts.answered == 0 and counts.failed == sum(counts.failures.get(each, 0) for each in UNANSWERED)
+
+
+_AS_PROMISED = {Depth.REFUSED: refuses, Depth.CLOSED: stays_closed, Depth.SILENT: stays_silent}
+
+
 def strays(counts: Counts) -> int:
     """Answers by other pods than the one that answered most: 0 when the client sticks to one."""
     return sum(counts.answers.values()) - max(counts.answers.values(), default=0)
@@ -107,16 +121,15 @@ def strays(counts: Counts) -> int:
 
 def alarm(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Alarm:
     """What one stage's sample cries about, at ``alpha`` for the test of shares."""
-    if cell.depth in (Depth.REFUSED, Depth.SILENT):
-        as_promised = refuses if cell.depth is Depth.REFUSED else stays_silent
-        return Alarm.NONE if counts.n == 0 or as_promised(counts) else Alarm.HARD
+    if cell.depth in UNHEARD:
+        return Alarm.NONE if counts.n == 0 or _AS_PROMISED[cell.depth](counts) else Alarm.HARD
     if counts.bad or (cell.depth is Depth.STICKY and strays(counts)):
         return Alarm.HARD
     if cell.depth is Depth.STICKY:
         return Alarm.NONE
     if cell.depth is Depth.SPREAD:
         return Alarm.SPREAD if shares_of(cell, counts, alpha, budget).state is State.SUSPECT else Alarm.NONE
-    enough = counts.n >= stats.coverage_sample(len(cell.endpoints), budget.coverage)
+    enough = counts.n >= stats.coverage_sample_of(cell.fair, budget.coverage)
     return Alarm.COVERAGE if enough and unseen_pods(cell, counts) else Alarm.NONE
 
 
@@ -155,7 +168,7 @@ def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
     if crying is Alarm.NONE:
         return _ask(cell, tally.first.asked, _first_target(cell, tally.first, budget), _bound(cell, budget))
     second = tally.second or Counts()
-    if crying is Alarm.HARD and tally.first.bad and cell.depth not in (Depth.REFUSED, Depth.SILENT):
+    if crying is Alarm.HARD and tally.first.bad and cell.depth not in UNHEARD:
         target = _hard_target(cell, tally, budget)
     else:
         target = _second_target(cell, second, crying, budget)
@@ -176,16 +189,16 @@ def _bound(cell: Cell, budget: Budget) -> int:
 def limit(cell: Cell, budget: Budget) -> int:
     """The number of answers at which a stage gives up."""
     endpoints = len(cell.endpoints)
-    if cell.depth in (Depth.REFUSED, Depth.SILENT, Depth.STICKY):
+    if cell.depth in _FIXED:
         return _FIXED[cell.depth]
     if cell.depth is Depth.COVERAGE or endpoints == 1:
-        return max(FLOOR, stats.coverage_sample(endpoints, budget.coverage))
-    return max(FLOOR, sequential.cap(endpoints, budget.spread, budget.beta))
+        return max(FLOOR, stats.coverage_sample_of(cell.fair, budget.coverage))
+    return max(FLOOR, sequential.cap(cell.fair, budget.spread, budget.beta))
 
 
 def _first_target(cell: Cell, counts: Counts, budget: Budget) -> int:
     """How many attempts stage one should have made in all by the end of the next round."""
-    if cell.depth in (Depth.REFUSED, Depth.SILENT):
+    if cell.depth in UNHEARD:
         return _FIXED[cell.depth] if counts.n == 0 else 0
     if counts.asked == 0:
         return SCOUT
@@ -194,23 +207,23 @@ def _first_target(cell: Cell, counts: Counts, budget: Budget) -> int:
 
 def _quiet_target(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> int:
     """How many attempts more while nothing is wrong: 0 when coverage and shares are settled."""
-    endpoints, n = len(cell.endpoints), counts.n
+    n = counts.n
     if cell.depth is Depth.STICKY or (n < FLOOR and cell.depth is Depth.COVERAGE):
         return max(0, FLOOR - n)
     if cell.depth is Depth.COVERAGE:
-        missing = stats.coverage_sample(endpoints, budget.coverage) - n
+        missing = stats.coverage_sample_of(cell.fair, budget.coverage) - n
         return max(0, missing) if unseen_pods(cell, counts) else 0
     decided = shares_of(cell, counts, alpha, budget).state is not State.UNDECIDED
     if decided or n >= limit(cell, budget):
         return max(0, FLOOR - n)
-    look = max(FLOOR, sequential.first_look(endpoints, budget.beta))
+    look = max(FLOOR, sequential.first_look(cell.fair, budget.beta))
     batch = look - n if n < look else max(FLOOR, n // 3)
     return min(batch, limit(cell, budget) - n)
 
 
 def _second_target(cell: Cell, second: Counts, crying: Alarm, budget: Budget) -> int:
     """How many attempts more to see a silent pod, a skew, a stray answer or a wrong refusal again."""
-    if cell.depth in (Depth.REFUSED, Depth.SILENT):
+    if cell.depth in UNHEARD:
         return _FIXED[cell.depth] if second.asked == 0 else 0
     if second.bad:
         return 0
@@ -240,4 +253,4 @@ def _confirm_size(cell: Cell, first: Counts, budget: Budget) -> int:
     """So many attempts that failures at the rate seen come again, with power 1 - beta, and every live pod is seen."""
     rarest = min(kind for kind in (first.failed + first.late, sum(first.wrong.values())) if kind)
     again = min(CONFIRM_LIMIT, math.ceil(-math.log(budget.beta) * first.n / rarest))
-    return max(again, stats.coverage_sample(len(cell.endpoints), budget.coverage))
+    return max(again, stats.coverage_sample_of(cell.fair, budget.coverage))

@@ -7,7 +7,7 @@ to be shown to people. Formulas are numbered as in Abramowitz & Stegun, *Handboo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -121,13 +121,13 @@ def _not_zero(value: float) -> float:
     return value if abs(value) >= TINY else TINY
 
 
-def chi_square(counts: list[int]) -> float:
-    """Pearson's statistic of counts against equal shares; 0 when there is nothing to compare."""
+def chi_square(counts: Sequence[int], shares: Sequence[float] = ()) -> float:
+    """Pearson's statistic of counts against shares, equal ones when none are given; 0 when nothing is there."""
     n = sum(counts)
     if n == 0:
         return 0.0
-    expected = n / len(counts)
-    return sum((count - expected) ** 2 for count in counts) / expected
+    expected = [n * share for share in shares] or [n / len(counts)] * len(counts)
+    return sum((count - wanted) ** 2 / wanted for count, wanted in zip(counts, expected, strict=True))
 
 
 def wilson(hits: int, n: int, confidence: float = 0.99) -> tuple[float, float]:
@@ -186,9 +186,31 @@ def coverage_sample(endpoints: int, risk: float) -> int:
     return n
 
 
-def absent_by_luck(endpoints: int, n: int) -> float:
-    """The probability that n fair picks all miss one particular endpoint."""
-    return 1.0 if n == 0 else (1.0 - 1.0 / endpoints) ** n
+def absent_by_luck(share: float, n: int) -> float:
+    """The probability that n picks all miss one particular endpoint that has this share."""
+    return 1.0 if n == 0 else (1.0 - share) ** n
+
+
+def any_absent(shares: Sequence[float], n: int) -> float:
+    """A bound of the probability that n picks with these chances miss some endpoint: the sum over all of them."""
+    return min(1.0, sum(absent_by_luck(share, n) for share in shares))
+
+
+@lru_cache(maxsize=1024)
+def coverage_sample_of(shares: tuple[float, ...], risk: float) -> int:
+    """The smallest n for which n picks with these chances leave an endpoint unseen with probability below ``risk``.
+
+    Exact where chances are equal, else by the bound of :func:`any_absent`.
+    """
+    if len(shares) <= 1 or max(shares) - min(shares) < PRECISION:
+        return coverage_sample(len(shares), risk)
+    low, high = 0, 1
+    while any_absent(shares, high) >= risk:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if any_absent(shares, middle) < risk else (middle, high)
+    return high
 
 
 def failure_sample(rate: float, risk: float) -> int:
@@ -201,15 +223,19 @@ def visible_rate(n: int, power: float = 0.999) -> float:
     return 1.0 if n == 0 else -math.expm1(math.log1p(-power) / n)
 
 
-def weighted_share(endpoints: int, weight: float) -> float:
-    """The share of one endpoint of this weight when every other one has weight 1."""
-    return weight / (endpoints - 1.0 + weight)
+def reweighted(share: float, factor: float) -> float:
+    """The share of one endpoint whose weight is this many times what its share says, all others as they are."""
+    return factor * share / (1.0 - share + factor * share)
 
 
-def skew_power(endpoints: int, n: int, weight: float, alpha: float) -> float:
-    """The power of the exact binomial test, at ``alpha`` over both tails of all endpoints, to find this weight."""
+def skew_power(endpoints: int, n: int, weight: float, alpha: float, share: float = 0.0) -> float:
+    """The power of the exact binomial test, at ``alpha`` over both tails of all endpoints, to find this weight.
+
+    ``share`` is what the endpoint should have, an equal one when it is not given.
+    """
     tail = alpha / (2.0 * endpoints)
-    fair, skewed = 1.0 / endpoints, weighted_share(endpoints, weight)
+    fair = share or 1.0 / endpoints
+    skewed = reweighted(fair, weight)
     if weight < 1.0:
         return binomial_at_most(_lower_limit(n, fair, tail), n, skewed)
     return binomial_at_most(_lower_limit(n, 1.0 - fair, tail), n, 1.0 - skewed)
@@ -228,17 +254,19 @@ def _lower_limit(n: int, p: float, tail: float) -> int:
 
 
 @lru_cache(maxsize=256)
-def visible_weights(endpoints: int, n: int, alpha: float, power: float = 0.999) -> tuple[float | None, float | None]:
+def visible_weights(
+    endpoints: int, n: int, alpha: float, power: float = 0.999, share: float = 0.0
+) -> tuple[float | None, float | None]:
     """The smallest skew that n picks show: the heaviest light weight and the lightest heavy weight (1 is fair).
 
     ``(0.48, 1.9)`` reads: a pod with weight 0.48 or less, or 1.9 or more, would have been found. ``None`` where
-    no weight would have been (not even 0, or not even 100). A fixed-sample figure; a sequential test that stops
-    at n sees about as much.
+    no weight would have been (not even 0, or not even 100). ``share`` as for :func:`skew_power`. A fixed-sample
+    figure; a sequential test that stops at n sees about as much.
     """
     if endpoints < 2 or n == 0:
         return None, None
-    light = _bisect(0.0, 1.0, lambda weight: skew_power(endpoints, n, weight, alpha) >= power)
-    heavy = _bisect(100.0, 1.0, lambda weight: skew_power(endpoints, n, weight, alpha) >= power)
+    light = _bisect(0.0, 1.0, lambda weight: skew_power(endpoints, n, weight, alpha, share) >= power)
+    heavy = _bisect(100.0, 1.0, lambda weight: skew_power(endpoints, n, weight, alpha, share) >= power)
     return light, heavy
 
 

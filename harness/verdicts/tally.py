@@ -122,7 +122,7 @@ class Need:
     @property
     def job(self) -> Job:
         """The same for a prober."""
-        return Job(self.cell.vantage, self.cell.key.target, self.attempts)
+        return Job(self.cell.vantage, self.cell.key.target, self.attempts, self.cell.ask)
 
 
 def add(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from harness.verdicts import stats
-from harness.verdicts.sequential import Alternative, State, cap, decide, evenness, first_look, log_e_value
+from harness.verdicts.sequential import Alternative, State, cap, decide, equal, evenness, first_look, log_e_value
 
 BETA = 1e-3
 
@@ -82,7 +82,7 @@ def test_an_e_value_is_a_likelihood_ratio() -> None:
     for alternative in Alternative:
         n, pods = 12, 3
         mean = sum(
-            math.exp(stats.log_binomial(hits, n, 1 / pods) + log_e_value(hits, n, pods, alternative))
+            math.exp(stats.log_binomial(hits, n, 1 / pods) + log_e_value(hits, n, 1 / pods, alternative))
             for hits in range(n + 1)
         )
         assert mean == pytest.approx(1.0)
@@ -90,9 +90,9 @@ def test_an_e_value_is_a_likelihood_ratio() -> None:
 
 @pytest.mark.parametrize("pods", [2, 3, 10, 100])
 def test_first_look_and_cap_are_in_proportion(pods: int) -> None:
-    assert first_look(pods, BETA) < cap(pods, 1e-7, BETA) < 20 * first_look(pods, BETA)
-    assert cap(pods, 1e-9, BETA) > cap(pods, 1e-6, BETA)
-    assert (first_look(1, BETA), cap(1, 1e-7, BETA)) == (1, 1)
+    assert first_look(equal(pods), BETA) < cap(equal(pods), 1e-7, BETA) < 20 * first_look(equal(pods), BETA)
+    assert cap(equal(pods), 1e-9, BETA) > cap(equal(pods), 1e-6, BETA)
+    assert (first_look((1.0,), BETA), cap((1.0,), 1e-7, BETA)) == (1, 1)
 
 
 def test_dealt_in_turn_shows_and_drawn_does_not() -> None:

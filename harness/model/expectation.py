@@ -1,0 +1,90 @@
+"""What somebody else's machines promise: Services that this project did not set up, as an expectation file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.model.observation import Ask
+from harness.model.workload import Protocol
+
+
+class Picks(StrEnum):
+    """How a forwarder picks an endpoint: by chance with equal chances, each in its turn, or by chance with weights."""
+
+    RANDOM = "random"
+    ROUND_ROBIN = "round-robin"
+    WEIGHTS = "weights"
+
+
+class SourceIP(StrEnum):
+    """Whether endpoints see the client's own address; ``ANY`` promises nothing."""
+
+    KEPT = "kept"
+    HIDDEN = "hidden"
+    ANY = ""
+
+
+class Localhost(StrEnum):
+    """Whether a node answers itself on 127.0.0.1; ``ANY`` promises nothing."""
+
+    ANSWERS = "answers"
+    CLOSED = "closed"
+    ANY = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedEndpoint:
+    """One server behind a nodePort: ``answers`` is what its answers call it.
+
+    ``address``, ``port`` and ``node`` may be unknown (empty, 0). A ``weight`` of 0: it must not answer.
+    """
+
+    name: str
+    answers: str
+    address: str = ""
+    port: int = 0
+    node: str = ""
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedPort:
+    """One nodePort with its endpoints, none when it must refuse; ``port`` is the Service's own, for people."""
+
+    node_port: int
+    protocol: Protocol
+    port: int
+    ask: Ask
+    endpoints: tuple[PromisedEndpoint, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedService:
+    """A Service and its promises.
+
+    ``local``: externalTrafficPolicy Local. ``sticky``: sessionAffinity ClientIP. Otherwise ``picks`` says how clients
+    are spread.
+    """
+
+    namespace: str
+    name: str
+    ports: tuple[PromisedPort, ...]
+    picks: Picks = Picks.RANDOM
+    source_ip: SourceIP = SourceIP.ANY
+    localhost: Localhost = Localhost.ANY
+    local: bool = False
+    sticky: bool = False
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Everything that is promised; unique in nodePorts."""
+
+    services: tuple[PromisedService, ...]

@@ -1,0 +1,105 @@
+"""The cells of somebody else's machines: every nodePort that they promise, of every machine, from every vantage point.
+
+They are judged by the rules of our own (``expectations``), with these differences:
+
+- who answers is told by an answer of the user's choice, and there is no uid;
+- shares may be weighted, and picks may be promised in turn (``turns``);
+- an endpoint of weight 0 must not answer, so it counts as a stranger;
+- whether endpoints see the client's own address, and whether a node answers itself on 127.0.0.1, is looked at where
+  it is promised, one way or the other. What a node sees of itself is not looked at: no rule is the usual one there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.model.cluster import Node
+from harness.model.expectation import (
+    Expectation,
+    Localhost,
+    Picks,
+    PromisedEndpoint,
+    PromisedPort,
+    PromisedService,
+    SourceIP,
+)
+from harness.model.observation import OUTSIDE, Target
+from harness.verdicts.expectations import Cell, CellKey, Depth, Expected
+
+LOCALHOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """From a vantage point, whose address may be unknown (empty), to one address of a node."""
+
+    vantage: str
+    source: str
+    node: str
+    address: str
+
+
+def promised(
+    expectation: Expectation, nodes: Sequence[Node], vantages: Sequence[str], addresses: Mapping[str, str]
+) -> tuple[Cell, ...]:
+    """All cells, in the order of Services; ``addresses`` says from where packets of a vantage point come, if known."""
+    known = {node.name: node.address for node in nodes} | dict(addresses)
+    cells: list[Cell] = []
+    for service in expectation.services:
+        for port in service.ports:
+            for node in nodes:
+                ways = [_Way(vantage, known.get(vantage, ""), node.name, node.address) for vantage in vantages]
+                cells += [_cell(service, port, way) for way in ways]
+                if service.localhost is not Localhost.ANY and node.name in vantages:
+                    cells.append(_to_itself(service, port, _Way(node.name, LOCALHOST, node.name, LOCALHOST)))
+    return tuple(cells)
+
+
+def _cell(service: PromisedService, port: PromisedPort, way: _Way) -> Cell:
+    external = way.vantage != way.node
+    wanted = [end for end in port.endpoints if end.weight]
+    served = [end for end in wanted if not (external and service.local) or end.node == way.node]
+    if not wanted:
+        depth = Depth.REFUSED
+    elif not served:
+        depth = Depth.SILENT
+    elif service.sticky:
+        depth = Depth.STICKY
+    else:
+        depth = Depth.SPREAD if way.vantage in (OUTSIDE, way.node) else Depth.COVERAGE
+    kept = service.source_ip is SourceIP.KEPT or service.local
+    judged = external and bool(served) and port.ask.client is not None
+    return _made(
+        service, port, way, depth, served,
+        source=way.source if judged and kept else "",
+        hides=way.source if judged and service.source_ip is SourceIP.HIDDEN else "",
+    )  # fmt: skip
+
+
+def _to_itself(service: PromisedService, port: PromisedPort, way: _Way) -> Cell:
+    if service.localhost is Localhost.CLOSED or not port.endpoints:
+        return _made(service, port, way, Depth.CLOSED, [])
+    depth = Depth.STICKY if service.sticky else Depth.COVERAGE
+    return _made(service, port, way, depth, [end for end in port.endpoints if end.weight])
+
+
+def _made(
+    service: PromisedService,
+    port: PromisedPort,
+    way: _Way,
+    depth: Depth,
+    served: Sequence[PromisedEndpoint],
+    *,
+    source: str = "",
+    hides: str = "",
+) -> Cell:
+    key = CellKey(way.vantage, Target(way.node, way.address, port.node_port, port.protocol))
+    endpoints = tuple(
+        Expected(f"{service.namespace}/{end.name}", end.answers, "", end.node, end.address, end.port) for end in served
+    )
+    weights = tuple(end.weight for end in served) if service.picks is Picks.WEIGHTS else ()
+    return Cell(
+        key, service.key, port.port, depth, endpoints, source, hides, weights, port.ask,
+        in_turn=service.picks is Picks.ROUND_ROBIN and depth in (Depth.SPREAD, Depth.COVERAGE),
+    )  # fmt: skip
