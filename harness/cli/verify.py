@@ -5,27 +5,44 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import click
 
 from harness.cli.common import lab_of, selection_options, show
+from harness.cli.main import Choice
 from harness.cli.screen import screen
-from harness.session import run
+from harness.errors import UsageError
+from harness.session import foreign, run
 from harness.verdicts import CHECKS, Check, Selection
 
 
 @click.command("verify")
 @selection_options
+@click.option("--expect", "expected", metavar="FILE", help="What machines promise that were not set up here.")
+@click.option("-i", "--inventory", metavar="PATH", help="As before the verb: your machines.")
+@click.option("--outside-only", is_flag=True, help="With --expect: probe from outside alone, without SSH.")
+@click.option("--no-converge", is_flag=True, help="With --expect: change nothing there, which verify never does.")
 @click.option("--list", "listing", is_flag=True, help="Every check there is, and where its promise comes from.")
 @click.option("--json", "as_json", is_flag=True, help="The complete report (or list) as JSON on stdout.")
 @click.pass_context
 def verify_command(
-    context: click.Context, focus: tuple[str, ...], skip: tuple[str, ...], listing: bool, as_json: bool
+    context: click.Context,
+    focus: tuple[str, ...],
+    skip: tuple[str, ...],
+    expected: str | None,
+    inventory: str | None,
+    outside_only: bool,
+    no_converge: bool,
+    listing: bool,
+    as_json: bool,
 ) -> None:
     """Probe every node, judge what was seen, and say what is wrong. Ends with the verdict's exit code.
 
     A full name is what reports show: "spread: outside → n1, default/web-service 80 on 30008/TCP".
+
+    Somebody else's machines: harness -i hosts.yml verify --expect expect.yml --no-converge (docs/expect.md)
 
     Example: harness verify --focus 'spread.*→ n2' --json | jq '.verdicts[] | select(.status != "PASS")'
     """
@@ -34,8 +51,17 @@ def verify_command(
         selection.check([check.id for check in CHECKS])
         _list([check for check in CHECKS if selection.wants(check.id)], as_json=as_json)
         return
+    if expected is None and (outside_only or no_converge):
+        raise UsageError("--outside-only and --no-converge go with --expect FILE", hint="docs/expect.md")
+    if inventory is not None:
+        context.obj = replace(context.ensure_object(Choice), inventory=inventory)
+    lab = lab_of(context)
     with screen() as listener:
-        found = run.verify_only(lab_of(context), listener, selection)
+        if expected is None:
+            found = run.verify_only(lab, listener, selection)
+        else:
+            look = foreign.look(lab, Path(expected), listener, outside_only=outside_only)
+            found = run.verify_promised(lab, look, listener, selection)
     show(found, as_json=as_json)
     context.exit(found.status.exit_code)
 

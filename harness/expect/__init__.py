@@ -8,6 +8,7 @@ from harness.errors import ManifestError
 from harness.expect.exported import by_key, read_exported
 from harness.expect.identity import Identity, read_identity
 from harness.expect.language import LANGUAGE
+from harness.expect.plan import as_plan
 from harness.expect.services import Known, read_service, read_unnamed
 from harness.manifests import schema
 from harness.manifests.document import documents
@@ -16,7 +17,7 @@ from harness.manifests.reader import Reader
 from harness.model.expectation import Expectation, PromisedService
 from harness.model.observation import Ask, Find, Place, Speak
 
-__all__ = ["objects_of", "parse"]
+__all__ = ["as_plan", "objects_of", "parse"]
 
 Source = tuple[str, bytes]
 

@@ -67,14 +67,16 @@ class Prober:
             streams.close()
             raise
 
-    def run(self, jobs: Sequence[Job]) -> tuple[Attempt, ...]:
+    def run(self, jobs: Sequence[Job], *, concurrency: int | None = None) -> tuple[Attempt, ...]:
         """Carry out jobs and return every attempt, in the order in which they ended.
+
+        ``concurrency`` is that of the pace unless another is given; 1 makes one connection after the other.
 
         Raises :class:`RemoteError` when the program or the way to it is gone, or it could not make its attempts
         (out of source ports, say): that is a fault of the rig and says nothing about the data plane.
         """
         try:
-            self._streams.write(msgspec.json.encode(self._batch(jobs)) + b"\n")
+            self._streams.write(msgspec.json.encode(self._batch(jobs, concurrency or self._pace.concurrency)) + b"\n")
         except (OSError, EOFError) as error:
             raise self._gone(error) from error
         attempts: list[Attempt] = []
@@ -93,10 +95,10 @@ class Prober:
         """End the program."""
         self._streams.close()
 
-    def _batch(self, jobs: Sequence[Job]) -> dict[str, Any]:
+    def _batch(self, jobs: Sequence[Job], concurrency: int) -> dict[str, Any]:
         return {
             "seed": next(self._seeds),
-            "concurrency": self._pace.concurrency,
+            "concurrency": concurrency,
             "rate": self._pace.rate,
             "seconds": self._pace.seconds,
             "jobs": [
@@ -189,6 +191,22 @@ class Probers:
         self.lost.update(lost)
         return Asked(tuple(attempts), lost)
 
+    def ask_in_order(self, jobs: Sequence[Job]) -> tuple[Attempt, ...]:
+        """Carry out one job after the other, one connection after the other, with nothing between.
+
+        A job whose vantage point is or gets lost has no attempts.
+        """
+        attempts: list[Attempt] = []
+        for job in jobs:
+            prober = self._ready.get(job.vantage)
+            answer = _try(prober, [job], concurrency=1) if prober is not None else ()
+            if isinstance(answer, RigError):
+                self.lost[job.vantage] = str(answer)
+                self._ready.pop(job.vantage).close()
+            else:
+                attempts.extend(answer)
+        return tuple(attempts)
+
     def close(self) -> None:
         """End all of them."""
         _at_once(lambda prober: prober.close(), list(self._ready.values()))
@@ -215,9 +233,9 @@ def _open(cluster: Cluster, vantage: str, pace: Pace | None, seed: int) -> Probe
         return error
 
 
-def _try(prober: Prober, jobs: Sequence[Job]) -> tuple[Attempt, ...] | RigError:
+def _try(prober: Prober, jobs: Sequence[Job], *, concurrency: int | None = None) -> tuple[Attempt, ...] | RigError:
     try:
-        return prober.run(jobs)
+        return prober.run(jobs, concurrency=concurrency)
     except RigError as error:
         return error
 

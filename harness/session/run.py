@@ -8,13 +8,13 @@ this run made are removed again as ``destroy`` says; nodes that it found running
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from harness import manifests, plan
+from harness import expect, manifests, plan
 from harness.drivers import Wish
 from harness.errors import HarnessError, RigError, UsageError
 from harness.model.cluster import Cluster, Missing
@@ -22,7 +22,7 @@ from harness.model.plan import Plan
 from harness.model.progress import Listener
 from harness.model.run import Run
 from harness.model.verdict import Status, Verdict
-from harness.session import apply, collect, nodes, record, sources, survey
+from harness.session import apply, collect, foreign, nodes, record, sources, survey
 from harness.session.lab import Lab
 from harness.session.phases import Phases
 from harness.support import clock
@@ -138,6 +138,19 @@ def verify_only(lab: Lab, listener: Listener, selection: Selection = EVERYTHING)
     return story.run()
 
 
+def verify_promised(lab: Lab, look: foreign.Look, listener: Listener, selection: Selection = EVERYTHING) -> Run:
+    """Probe and judge machines that this project did not set up; nothing there is changed, or collected.
+
+    Raises :class:`UsageError` when ``selection`` fits no check.
+    """
+    look.cells(selection)
+    promised = expect.as_plan(look.expectation, look.cluster.nodes)
+    story = _Story(lab, lab.new_run(), Phases(listener), look.sources, selection, plan=promised)
+    with _told(story, Destroy.NEVER):
+        _judge(story, lambda: foreign.survey(look, listener, selection))
+    return story.run()
+
+
 def _apply(story: _Story, cluster: Cluster) -> Plan:
     with story.phases.phase("plan") as summary:
         workload = apply.wanted_workload(story.lab, story.sources)
@@ -156,9 +169,14 @@ def _apply(story: _Story, cluster: Cluster) -> Plan:
 
 
 def _verify(story: _Story, cluster: Cluster) -> None:
-    assert story.plan is not None  # noqa: S101 - both callers set it first
+    plan = story.plan
+    assert plan is not None  # noqa: S101 - both callers set it first
+    _judge(story, lambda: survey.survey(cluster, plan, story.phases.listener, story.selection))
+
+
+def _judge(story: _Story, look: Callable[[], survey.Survey]) -> None:
     with story.phases.phase("verify") as summary:
-        story.found = survey.survey(cluster, story.plan, story.phases.listener, story.selection)
+        story.found = look()
         record.write_attempts(story.found.attempts, story.folder / "attempts.jsonl")
         summary.text = f"{len(story.found.attempts)} probes judged"
 

@@ -71,7 +71,7 @@ def survey(
     listener(Step(f"probing {len(cells)} cells: {len(vantages)} vantage points × {len(cluster.nodes)} nodes"))
     with ThreadPoolExecutor(max_workers=1) as aside, probes.open_probers(cluster, vantages, seed=seed) as probers:
         asked = aside.submit(probes.ask, cluster, plan)
-        tallies, attempts = _probe(probers, cells, listener)
+        tallies, attempts = probe(probers, cells, listener)
         facts = asked.result()
         judged = verdicts.judge(cells, tallies, facts, generation=plan.generation, seed=seed)
         found = selection.of_verdicts((*judged, *look.known))
@@ -85,9 +85,10 @@ def survey(
     return Survey(tuple(attempts), verdicts.shares(cells, tallies), facts, found, diagnoses)
 
 
-def _probe(
+def probe(
     probers: probes.Probers, cells: Sequence[verdicts.Cell], listener: Listener
 ) -> tuple[verdicts.Tallies, list[Attempt]]:
+    """Ask, count and ask again until every cell is settled; what was counted, and every attempt."""
     tallies = verdicts.Tallies(lost=dict(probers.lost))
     attempts: list[Attempt] = []
     for _ in range(ROUNDS):
