@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from harness.cli.common import lab_of, selection_options, show
-from harness.cli.main import Choice
 from harness.cli.screen import screen
 from harness.errors import UsageError
 from harness.session import foreign, run
@@ -21,7 +20,6 @@ from harness.verdicts import CHECKS, Check, Selection
 @click.command("verify")
 @selection_options
 @click.option("--expect", "expected", metavar="FILE", help="What machines promise that were not set up here.")
-@click.option("-i", "--inventory", metavar="PATH", help="As before the verb: your machines.")
 @click.option("--outside-only", is_flag=True, help="With --expect: probe from outside alone, without SSH.")
 @click.option("--no-converge", is_flag=True, help="With --expect: change nothing there, which verify never does.")
 @click.option("--list", "listing", is_flag=True, help="Every check there is, and where its promise comes from.")
@@ -32,7 +30,6 @@ def verify_command(
     focus: tuple[str, ...],
     skip: tuple[str, ...],
     expected: str | None,
-    inventory: str | None,
     outside_only: bool,
     no_converge: bool,
     listing: bool,
@@ -42,7 +39,7 @@ def verify_command(
 
     A full name is what reports show: "spread: outside → n1, default/web-service 80 on 30008/TCP".
 
-    Somebody else's machines: harness -i hosts.yml verify --expect expect.yml --no-converge (docs/expect.md)
+    Somebody else's machines: harness verify -i hosts.yml --expect expect.yml --no-converge (docs/expect.md)
 
     Example: harness verify --focus 'spread.*→ n2' --json | jq '.verdicts[] | select(.status != "PASS")'
     """
@@ -53,8 +50,6 @@ def verify_command(
         return
     if expected is None and (outside_only or no_converge):
         raise UsageError("--outside-only and --no-converge go with --expect FILE", hint="docs/expect.md")
-    if inventory is not None:
-        context.obj = replace(context.ensure_object(Choice), inventory=inventory)
     lab = lab_of(context)
     with screen() as listener:
         if expected is None:

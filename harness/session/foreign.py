@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import expect, probes, verdicts
@@ -55,13 +55,14 @@ def look(lab: Lab, file: Path, listener: Listener, *, outside_only: bool) -> Loo
     """
     source = _read(file, str(file))
     objects = tuple(_read(file.parent / name, str(file.parent / name)) for name in expect.objects_of(source))
-    planned = nodes.planned_for(lab, None)
+    made = lab.driver.makes_nodes
+    planned = lab.cluster() if made else lab.driver.planned(nodes.usual(lab))
     expectation = expect.parse(source, objects, [node.name for node in planned.nodes])
     if outside_only:
         return Look(planned, expectation, (OUTSIDE,), (source, *objects))
-    cluster = lab.cluster() if lab.driver.makes_nodes else nodes.up(lab, None, listener)
-    vantages = (OUTSIDE, *(node.name for node in cluster.nodes))
-    return Look(cluster, expectation, vantages, (source, *objects))
+    cluster = planned if made else nodes.up(lab, None, listener)
+    every = replace(cluster, nodes=planned.nodes)  # one that SSH does not reach is still probed from elsewhere
+    return Look(every, expectation, (OUTSIDE, *(node.name for node in every.nodes)), (source, *objects))
 
 
 def survey(wanted: Look, listener: Listener, selection: verdicts.Selection = verdicts.EVERYTHING) -> Survey:

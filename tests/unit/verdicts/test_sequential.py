@@ -106,3 +106,48 @@ def test_dealt_in_turn_shows_and_drawn_does_not() -> None:
 
 def test_perfect_evenness_of_one_small_table_proves_nothing() -> None:
     assert evenness([[80, 80, 80]]) > 1e-3
+
+
+def with_shares(
+    weights: Sequence[float], shares: Sequence[float], times: int, alpha: float
+) -> tuple[float, float, set[int | None]]:
+    """The share of runs that end in suspicion, and in health, and who was suspected, where shares are promised."""
+    rng = random.Random(13)  # noqa: S311 - repeatable on purpose
+    most = cap(tuple(shares), alpha, BETA)
+    ends, accused = [], set()
+    for _ in range(times):
+        counts, decision = [0] * len(weights), decide([0] * len(weights), alpha, BETA, shares)
+        while decision.state is State.UNDECIDED and sum(counts) < most:
+            for pod in rng.choices(range(len(weights)), weights, k=20):
+                counts[pod] += 1
+            decision = decide(counts, alpha, BETA, shares)
+        ends.append(decision.state)
+        accused |= {decision.endpoint} if decision.state is State.SUSPECT else set()
+    return ends.count(State.SUSPECT) / times, ends.count(State.HEALTHY) / times, accused
+
+
+@pytest.mark.parametrize("weights", [[3, 1], [1, 3, 6], [9, 1], [5, 1, 1, 1]])
+def test_promised_weights_are_found_healthy_and_others_are_accused(weights: list[int]) -> None:
+    shares = [weight / sum(weights) for weight in weights]
+    suspected, healthy, _ = with_shares(weights, shares, 100, 1e-6)
+    assert (suspected, healthy) == (0.0, 1.0)
+    alarms = round(200 * with_shares(weights, shares, 200, 1e-2)[0])
+    assert stats.binomial_at_least(alarms, 200, 1e-2) > 1e-3
+    for pod in range(len(weights)):
+        for factor in (0.0, 0.5, 2.0):
+            wrong = [weight * (factor if i == pod else 1.0) for i, weight in enumerate(weights)]
+            suspected, _, accused = with_shares(wrong, shares, 40, 1e-6)
+            assert suspected == 1.0
+            assert (
+                pod in accused or len(weights) == 2
+            )  # with weights, a light one and a heavy other may look nearly the same
+
+
+def test_weighted_e_values_are_likelihood_ratios() -> None:
+    for share in (0.1, 0.6, 0.9):
+        for alternative in Alternative:
+            mean = sum(
+                math.exp(stats.log_binomial(hits, 12, share) + log_e_value(hits, 12, share, alternative))
+                for hits in range(13)
+            )
+            assert mean == pytest.approx(1.0)

@@ -83,7 +83,7 @@ def test_unseen_is_exact(endpoints: int, n: int) -> None:
 
 def test_one_endpoint_needs_one_answer() -> None:
     assert stats.coverage_sample(1, 1e-9) == 1
-    assert stats.absent_by_luck(3, 0) == 1.0
+    assert stats.absent_by_luck(1 / 3, 0) == 1.0
 
 
 # published n for half and double weight: exact binomial, both tails of all endpoints, alpha 1e-6, power 0.999
@@ -122,3 +122,32 @@ def test_failure_sample_as_published(rate: float, rare: int, fair: int) -> None:
 def test_acceptance_plans_as_published(background: float, rate: float, n: int, allowed: int) -> None:
     assert stats.binomial_at_least(allowed + 1, n, background) <= 1e-6
     assert stats.binomial_at_least(allowed + 1, n, rate) >= 0.999
+
+
+def test_chi_square_of_weights_is_scipys() -> None:
+    counts, shares = [310, 95, 605], [0.3, 0.1, 0.6]
+    expected = oracle.chisquare(counts, [share * sum(counts) for share in shares])
+    assert stats.chi_square(counts, shares) == pytest.approx(expected.statistic)
+    assert stats.chi_square(counts) == pytest.approx(oracle.chisquare(counts).statistic)
+
+
+@pytest.mark.parametrize("shares", [(0.75, 0.25), (0.1, 0.3, 0.6), (0.9, 0.05, 0.05)])
+def test_coverage_sample_of_weights_is_enough_and_hardly_too_much(shares: tuple[float, ...]) -> None:
+    n = stats.coverage_sample_of(shares, 1e-3)
+    unseen = (oracle.multinomial(n, shares).rvs(200_000, random_state=3) == 0).any(axis=1).mean()
+    assert unseen <= 1.15e-3
+    assert stats.any_absent(shares, n - 1) >= 1e-3 > stats.any_absent(shares, n)
+
+
+def test_coverage_sample_of_equal_shares_is_exact() -> None:
+    assert stats.coverage_sample_of((0.25,) * 4, 1e-6) == stats.coverage_sample(4, 1e-6)
+    assert stats.coverage_sample_of((1.0,), 1e-6) == 1
+
+
+def test_a_share_that_is_promised_is_the_centre_of_visible_weights() -> None:
+    light, heavy = stats.visible_weights(3, 3000, 1e-6, share=0.1)
+    assert light is not None
+    assert heavy is not None
+    assert light < 1.0 < heavy
+    assert stats.skew_power(3, 3000, heavy, 1e-6, 0.1) >= 0.999
+    assert stats.visible_weights(3, 3000, 1e-6, share=1 / 3) == stats.visible_weights(3, 3000, 1e-6)
