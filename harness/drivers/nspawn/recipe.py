@@ -13,7 +13,7 @@ RELEASES = ("bookworm", "trixie")
 """Debian 12 and 13."""
 
 PACKAGES = (
-    "conntrack", "curl", "dbus", "iproute2", "iputils-ping", "nftables", "openssh-server",
+    "conntrack", "curl", "dbus", "iproute2", "iptables", "iputils-ping", "nftables", "openssh-server",
     "procps", "python3", "python3-nftables", "socat", "sudo", "systemd", "systemd-sysv", "tcpdump",
 )  # fmt: skip
 

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """What the roles have to know of a node, as one JSON object; changes nothing. Standard library only.
 
-Arguments: the node's address and the range of all pods (each may be empty: then what it is needed for is left out).
-One look for all roles, because every question of Ansible's to a node costs a third of a second.
+The argument: settings as JSON, {"address", "cluster_range", "node_ports" ("30008/TCP"), "backend", "alone" (whether
+there is no other node)}, or none: then what they are needed for is left out. ``tasks/look.yml`` sends the modules
+along. One look for all roles, because every question of Ansible's to a node costs a third of a second.
 """
 
 import hashlib
@@ -11,13 +12,15 @@ import json
 import platform
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import guest
+from guest import printed
+
 PROGRAMS = Path("/usr/local/lib/nodeport")
 OURS = ("/etc/nodeport/**/*", f"{PROGRAMS}/**/*", "/etc/systemd/system/nodeport*", "/etc/sysctl.d/90-nodeport.conf")
-RELAY = "nodeport-socat.service"
+OUR_UNITS = ("nodeportd.service", "nodeport-socat.service")
 EVERYWHERE = ("*", "0.0.0.0", "::")  # as ss writes it
 NEEDED = {
     "conntrack": lambda: shutil.which("conntrack"),
@@ -27,15 +30,6 @@ NEEDED = {
     "socat": lambda: shutil.which("socat"),
     "python3-nftables": lambda: Path("/usr/lib/python3/dist-packages/nftables").is_dir(),
 }
-
-
-def printed(*words):
-    """What a program prints, empty when it fails or is not there."""
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
 
 
 def files():
@@ -66,7 +60,7 @@ def listening(address):
         host, _, port = words[4].rpartition(":")
         if host.partition("%")[0].strip("[]") in (*EVERYWHERE, address):
             process = re.search(r'"(.*?)",pid=(\d+)', line)
-            if process and RELAY in unit_of(process[2]):
+            if process and any(unit in unit_of(process[2]) for unit in OUR_UNITS):
                 continue
             yield f"{port}/{words[0].upper()}", f"{process[1]} (process {process[2]})" if process else "some process"
 
@@ -85,8 +79,10 @@ def drift(program):
     return json.loads(said) if said else None
 
 
-def main(address="", cluster_range=""):
+def main(settings="{}"):
     """Look, and print."""
+    settings = json.loads(settings)
+    address, cluster_range = settings.get("address", ""), settings.get("cluster_range", "")
     nft = printed("nft", "--version").split()
     bridge = Path("/sys/class/net/cni0").exists()
     forward = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
@@ -105,6 +101,7 @@ def main(address="", cluster_range=""):
         "forwards": forward == "1",
         "network": drift("podnet"),
         "pods": drift("podctl"),
+        "guest": guest.obstacles(settings) if settings else {},
     }
     print(json.dumps(found))
 
