@@ -66,7 +66,9 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
                 '"nftables": [', '"nftables": [{"add": {"table": {"family": "inet", "name": "firewalld"}}},'
             )
             foreign.on("a", f"cat > /tmp/{file} <<'END'\n{text}\nEND")
-        foreign.on("a", "iptables -P INPUT ACCEPT; iptables-save > /tmp/none.save; touch /tmp/mark")
+        foreign.on("a", "iptables -P INPUT ACCEPT; iptables-save > /tmp/none.save")
+        for name in "ab":
+            foreign.on(name, "touch /tmp/mark")
         yield foreign
     finally:
         lab.driver.down(lambda _text: None)
@@ -82,7 +84,6 @@ def refused(foreign: Foreign, inventory: Path) -> str:
 
 
 def test_everything_at_once(foreign: Foreign) -> None:
-    foreign.on("b", "touch /tmp/mark")
     foreign.on("a", f"mkdir /opt/skew; cat > /opt/skew/sitecustomize.py <<'END'\n{SKEWED}\nEND")
     foreign.on("a", "printf '#!/bin/sh\\nPYTHONPATH=/opt/skew exec /usr/bin/python3 \"$@\"\\n' > /opt/skew/python3")
     foreign.on(
