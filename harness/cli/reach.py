@@ -33,15 +33,7 @@ def exec_command(context: click.Context, where: str, command: tuple[str, ...]) -
     lab = lab_of(context)
     cluster = lab.cluster()
     node, prefix = _place(lab, cluster, where)
-    context.exit(process.interactive(remote.command(cluster, node, [*prefix, *_without_dashes(command)])))
-
-
-def _without_dashes(command: tuple[str, ...]) -> tuple[str, ...]:
-    """The command behind ``--``, which stands between its options and ours."""
-    words = command[1:] if command[0] == "--" else command
-    if not words:
-        raise click.UsageError("there is no command after --")
-    return words
+    context.exit(process.interactive(remote.command(cluster, node, [*prefix, *command])))
 
 
 @click.command("shell")
