@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 from nodeportd.checks import Check
-from nodeportd.health import Record, answered, first
+from nodeportd.health import SOON, Answer, Record, answered, first, known
+
+ANSWERS = {"+": Answer(), "-": Answer("HTTP 503"), "!": Answer("connection refused", gone=True)}
 
 
-def check(success: int = 1, failure: int = 3, period: int = 1, delay: int = 0) -> Check:
+def check(success: int = 1, failure: int = 3, period: int = 1, delay: int = 0, pod: str = "default/web-1") -> Check:
     """A check of a pod with these settings."""
     return Check(
-        "default/web-1",
+        pod,
         "10.244.0.2",
         "tcp",
         80,
@@ -21,13 +23,11 @@ def check(success: int = 1, failure: int = 3, period: int = 1, delay: int = 0) -
     )
 
 
-def ready_after(record: Record, answers: str) -> str:
-    """After each answer (``+`` or ``-``), whether the pod is ready (``r``) or not (``.``)."""
-    seen = ""
+def after(record: Record, answers: str) -> Record:
+    """The record after these answers, each given the moment it is due."""
     for answer in answers:
-        record = answered(record, answer == "+", record.due)
-        seen += "r" if record.ready else "."
-    return seen
+        record = answered(record, ANSWERS[answer], record.due)
+    return record
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,68 @@ def ready_after(record: Record, answers: str) -> str:
         (1, 1, "+-+-", "r.r."),
         (3, 1, "++-+++", ".....r"),
         (2, 2, "+-+-++-+--", ".....rrrr."),
+        (1, 3, "+!+", "r.r"),
+        (2, 3, "++-!++", ".rr..r"),
     ],
 )
-def test_thresholds_count_answers_in_a_row(success: int, failure: int, answers: str, expected: str) -> None:
-    assert ready_after(first(check(success, failure), 0, 0), answers) == expected
+def test_thresholds_count_answers_in_a_row_but_who_is_gone_is_gone(
+    success: int, failure: int, answers: str, expected: str
+) -> None:
+    record, seen = first(check(success, failure), 0), ""
+    for answer in answers:
+        record = after(record, answer)
+        seen += "r" if record.ready else "."
+    assert seen == expected
 
 
-def test_the_first_attempt_waits_for_the_delay_and_a_part_of_the_period() -> None:
-    assert first(check(period=10, delay=5), 100, 0.25).due == 107.5
+def test_a_pod_that_came_is_asked_when_its_delay_is_over() -> None:
+    assert first(check(period=10, delay=5), 100).due == 105
 
 
-@pytest.mark.parametrize(("now", "due"), [(100.0, 110.0), (101.5, 110.0), (110.0, 120.0), (135.0, 140.0)])
-def test_attempts_keep_their_rhythm_and_are_not_made_up_for(now: float, due: float) -> None:
-    assert answered(first(check(period=10), 100, 0), True, now).due == due
+@pytest.mark.parametrize("past", ["", "+++!"], ids=["new", "gone"])
+def test_a_pod_that_comes_is_asked_soon_again_and_less_and_less_often(past: str) -> None:
+    record = after(first(check(period=1), 100), past)
+    begun, waits = record.due, []
+    for _ in range(6):
+        again = after(record, "-" if not past or record.run else "!")
+        waits.append(round(again.due - record.due, 6))
+        record = again
+    assert record.due > begun
+    expected = [SOON, 2 * SOON, 4 * SOON, 8 * SOON, 1, 1, 1]
+    assert waits == (expected[:6] if not past else expected[1:7])
+
+
+def test_a_pod_that_was_ready_and_fails_keeps_its_period() -> None:
+    record = after(first(check(period=10), 100), "+---")
+    assert not record.ready
+    assert after(record, "-").due - record.due == 10
+
+
+def test_many_pods_are_spread_over_the_period_once_they_are_ready() -> None:
+    pods = [first(check(period=10, pod=f"default/web-{number}"), 100) for number in range(1000)]
+    dues = [answered(pod, Answer(), 100.0).due - 100 for pod in pods]
+    assert 0 < min(dues) and max(dues) <= 10
+    tenths = [sum(int(due) == tenth for due in dues) for tenth in range(10)]
+    assert min(tenths) > 60, tenths
+
+
+@pytest.mark.parametrize(("late", "wait"), [(0.0, 10.0), (1.5, 10.0), (10.0, 20.0), (35.0, 40.0)])
+def test_attempts_keep_their_rhythm_and_are_not_made_up_for(late: float, wait: float) -> None:
+    record = after(first(check(period=10), 100), "+")
+    assert answered(record, Answer(), record.due + late).due == pytest.approx(record.due + wait)
+
+
+def test_what_happened_when_and_why() -> None:
+    record = answered(first(check(failure=2), 100), Answer(), 101)
+    assert (record.ready, record.since) == (True, 101)
+    record = answered(answered(record, Answer("HTTP 503"), 102), Answer("HTTP 500"), 103)
+    assert (record.ready, record.since, record.why) == (False, 103, "HTTP 500")
+
+
+@pytest.mark.parametrize("answers", ["+", "+---"])
+def test_a_known_pod_with_another_check_is_what_it_was(answers: str) -> None:
+    before = after(first(check(), 100), answers)
+    now = known(check(period=2, failure=1), 200, before)
+    assert (now.ready, now.since, now.coming) == (before.ready, before.since, False)
+    assert now.check.failure_threshold == 1 and 200 < now.due <= 202
+    assert after(now, "-").ready is False

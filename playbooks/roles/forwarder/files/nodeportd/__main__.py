@@ -5,7 +5,8 @@
     nodeportd render FILE       the nftables text of a state
     nodeportd drift [FILE]      what of the forwarding is not as FILE says; exit 0 nothing, 1 something, 2 cannot tell
     nodeportd settle GENERATION [--check]
-                                have the daemon run that generation and all be right; JSON of what was wrong
+                                have the daemon run that generation and all be right, and wait for the pods that come;
+                                JSON of what was wrong, and of the pods that are not ready
     nodeportd relay             accept clients for the backend socat, as a unit of its own that nodeportd starts
 
 FILE is /etc/nodeport/state.json unless given; the status is in $RUNTIME_DIRECTORY, else in /run/nodeport.
@@ -81,7 +82,7 @@ def drift(file: Path) -> int:
     from nodeportd.settle import differences
 
     try:
-        found = differences(file)
+        found = differences(file, STATUS)
     except (BackendError, state.StateError, OSError) as error:
         complain(f"nodeportd cannot compare the table with {file}: {error}")
         return 2
@@ -90,9 +91,10 @@ def drift(file: Path) -> int:
 
 
 def settle(generation: int, *, really: bool) -> int:
-    """Print what was wrong and, unless it was only asked, is not any more."""
+    """Print what was wrong and, unless it was only asked, is not any more; and which pods are not ready."""
     from nodeportd import settle as asked
 
+    unready: tuple[str, ...] = ()
     todo = asked.unsettled(generation, Path(FILE), STATUS)
     if todo and really:
         try:
@@ -100,7 +102,9 @@ def settle(generation: int, *, really: bool) -> int:
         except asked.Unsettled as error:
             complain(str(error))
             return 1
-    print(json.dumps({"settled": list(todo)} if todo else {}))
+    if really:
+        unready = asked.await_pods(Path(FILE), STATUS)
+    print(json.dumps({"settled": list(todo), "unready": list(unready)}))
     return 0
 
 

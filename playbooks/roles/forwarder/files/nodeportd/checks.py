@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,19 @@ _CHECK = {"pod": str, "address": str, "kind": str, "port": int, "path": str, "ho
           "scheme": str, "initial_delay_seconds": int, "period_seconds": int, "timeout_seconds": int,
           "success_threshold": int, "failure_threshold": int}  # fmt: skip
 _HEADER = {"name": str, "value": str}
+_PRINTABLE = re.compile(r"[\x21-\x7e]*")
+_PATH = re.compile(r"(?:/[\x21-\x7e]*)?")
+_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
 _LONGEST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One pod's readinessProbe, fields as in core/v1; ``kind`` is ``http`` or ``tcp``, ``pod`` ``namespace/name``."""
+    """One pod's readinessProbe, fields as in core/v1; ``kind`` is ``http`` or ``tcp``, ``pod`` ``namespace/name``.
+
+    ``host`` is the Host header, not where the connection goes.
+    """
 
     pod: str
     address: str
@@ -48,7 +56,9 @@ def read(values: list[Any], reasons: list[str]) -> Iterator[Check]:
         fields.pod(given["pod"], f"{where}.pod", reasons)
         fields.address(given["address"], f"{where}.address", reasons)
         fields.word(given["kind"], ("http", "tcp"), f"{where}.kind", reasons)
-        fields.word(given["scheme"], ("HTTP", "HTTPS"), f"{where}.scheme", reasons)
+        fields.word(given["scheme"], ("HTTP",), f"{where}.scheme", reasons)
+        _fits(_PATH, given["path"], f"{where}.path", "the path of an HTTP request", reasons)
+        _fits(_PRINTABLE, given["host"], f"{where}.host", "the Host of an HTTP request", reasons)
         fields.whole(given["port"], 1, 65535, f"{where}.port", reasons)
         for field in ("initial_delay_seconds", "period_seconds", "timeout_seconds", "success_threshold",
                       "failure_threshold"):  # fmt: skip
@@ -62,4 +72,12 @@ def _headers(values: list[Any], where: str, reasons: list[str]) -> Iterator[tupl
     for index, value in enumerate(values):
         given = fields.fields(value, _HEADER, f"{where}.headers[{index}]", reasons)
         if given is not None:
+            _fits(_TOKEN, given["name"], f"{where}.headers[{index}].name", "the name of an HTTP header", reasons)
+            _fits(_VALUE, given["value"], f"{where}.headers[{index}].value", "the value of an HTTP header", reasons)
             yield given["name"], given["value"]
+
+
+def _fits(form: re.Pattern[str], text: str, where: str, what: str, reasons: list[str]) -> None:
+    """What is sent to pods must not break out of its line (RFC 9112, RFC 9110 5.5)."""
+    if not form.fullmatch(text):
+        reasons.append(f"{where}: {fields.shown(text)} is not {what}")

@@ -1,4 +1,4 @@
-"""nodeportd itself: takes a state, brings the kernel to it, says what it did.
+"""nodeportd itself: takes a state, asks the pods, brings the kernel to what both say, tells what it did.
 
 SIGHUP reads the state again. Rules outlive the program, as kube-proxy's do: stopping it cuts nobody off.
 """
@@ -6,95 +6,165 @@ SIGHUP reads the state again. Rules outlive the program, as kube-proxy's do: sto
 from __future__ import annotations
 
 import json
+import selectors
 import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nodeportd import backend, healthz, state
+from nodeportd import backend, healthz, state, status
 from nodeportd.backend import Backend, BackendError
-from nodeportd.endpoints import Current
+from nodeportd.endpoints import NOTHING, Current, Effective, changed
 from nodeportd.notify import log, notify, write
+from nodeportd.prober import Prober, now
 from nodeportd.reading import Reading
 
-STATUS_VERSION = 1
+FIRST_ANSWERS = 0.3
+"""Seconds that a new state waits for first answers of the pods that came with it: they are in its rules at once."""
+TRY_AGAIN = 1.0
+"""Seconds until a change that the node did not take is tried again; doubled each time, up to ``SELDOM``."""
+SELDOM = 60.0
 
 
 class Daemon:
-    """The state in force, and the backend that carries it out."""
+    """The state in force, the pods that are ready, and the backend that carries both out."""
 
-    def __init__(self, file: Path, status: Path) -> None:
+    def __init__(self, file: Path, told: Path, selector: selectors.BaseSelector) -> None:
         self._backend: Backend | None = None
         self._reading = Reading()
         self._current = Current()
         self._health = healthz.HealthChecks()
         self._file = file
-        self._status = status
+        self._told = told
+        self._wanted: state.State | None = None
         self._running: state.State | None = None
+        self._in_force = NOTHING
+        self._unready: frozenset[str] = frozenset()
+        self._changes = 0
         self._applied_at = ""
+        self._refusal, self._failure, self._notes = "", "", ()
+        self._again, self._again_at = 0.0, float("inf")
+        self.prober = Prober(selector)
 
     def reload(self) -> None:
         """Bring the kernel to the state file; a state that is refused leaves the rules as they are."""
-        note = ""
+        missing = ""
         try:
             if self._running is None and not self._file.exists():
-                wanted, note = state.EMPTY, f"{self._file} is missing: nothing is forwarded"
+                wanted, missing = state.EMPTY, f"{self._file} is missing: nothing is forwarded"
             else:
                 wanted = self._reading.parse(self._file.read_bytes())
-            note = "; ".join([note, *self._bring(wanted)] if note else self._bring(wanted))
         except (state.StateError, OSError) as error:
-            self._say(f"{self._file} is refused, the rules stay as they are: {error}")
-        except BackendError as error:
-            self._say(f"this node did not take over {self._file}: {error}")
+            self._refusal = f"{self._file} is refused, the rules stay as they are: {error}"
+            self._say()
+            return
+        self._refusal = missing
+        before = {} if self._wanted else status.remembered(self._told, wanted.checks, now())
+        self._wanted = wanted
+        self.prober.follow(wanted.checks, before)
+        deadline = now() + FIRST_ANSWERS
+        while self.prober.unasked(deadline) and now() < deadline:
+            self.prober.turn(min(self.prober.patience(), max(0.0, deadline - now())))
+        self._bring(wanted, self._current.bring(wanted, self.prober.unready))
+
+    def follow(self) -> None:
+        """Bring the kernel to what the pods are now; try again what failed when it is time."""
+        wanted = self._wanted
+        if wanted is None or (self.prober.changes == self._changes and now() < self._again_at):
+            return
+        unready = self.prober.unready
+        self._tell_changes(unready)
+        effective = self._current.bring(wanted, unready)
+        if now() >= self._again_at or (not self._again and changed(self._in_force, effective) != ([], [])):
+            self._bring(wanted, effective)
         else:
-            self._running = wanted
+            self._unready, self._changes = unready, self.prober.changes
+            self._tell_load_balancers(wanted)
+            self._say()
+
+    def patience(self) -> float:
+        """Seconds until there is something to do, if nothing happens meanwhile."""
+        return max(0.0, min(self.prober.patience(), self._again_at - now()))
+
+    def _bring(self, wanted: state.State, effective: Effective) -> None:
+        self._unready, self._changes = self.prober.unready, self.prober.changes
+        try:
+            self._carry_out(wanted, effective)
+        except BackendError as error:
+            self._failure = f"this node did not take over {self._file}: {error}"
+            self._again = min(SELDOM, self._again * 2 or TRY_AGAIN)
+            self._again_at = now() + self._again
+        else:
+            self._failure, self._again, self._again_at = "", 0.0, float("inf")
+            self._running, self._in_force = wanted, effective
             self._applied_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            self._say(note)
+            self._tell_load_balancers(wanted)
+        self._say()
 
-    def _bring(self, wanted: state.State) -> tuple[str, ...]:
-        """Hand it to its backend; when that is not the one of before, remove the traces of all others.
-
-        Returns what of it could not be had although it forwards.
-        """
+    def _carry_out(self, wanted: state.State, effective: Effective) -> None:
+        """Hand it to its backend; when that is not the one of before, remove the traces of all others."""
         before = self._backend
         same = before is not None and before.name == wanted.backend
-        now = before if before is not None and same else backend.get(wanted.backend)
-        now.apply(self._current.bring(wanted))
-        self._backend = now
+        it = before if before is not None and same else backend.get(wanted.backend)
+        it.apply(effective)
+        self._backend = it
         if not same:
-            others = [before] if before else [backend.get(name) for name in backend.BACKENDS if name != now.name]
+            others = [before] if before else [backend.get(name) for name in backend.BACKENDS if name != it.name]
             for other in others:
                 other.remove()
-        return self._health.bring(healthz.of_state(wanted))
 
-    def _say(self, error: str) -> None:
+    def _tell_load_balancers(self, wanted: state.State) -> None:
+        self._notes = self._health.bring(healthz.of_state(wanted, self._unready))
+
+    def _tell_changes(self, unready: frozenset[str]) -> None:
+        for pod in sorted(unready - self._unready):
+            log(f"{pod} is not ready: {self.prober.records[pod].why}")
+        for pod in sorted(self._unready - unready):
+            log(f"{pod} is {'ready' if pod in self.prober.records else 'not asked any more'}")
+
+    def _say(self) -> None:
         """Write the status, log the same, tell systemd."""
         running = self._running or state.EMPTY
-        services = len(running.services)
-        status = {
-            "version": STATUS_VERSION,
-            "backend": running.backend,
-            "generation": running.generation,
-            "services": services,
-            "endpoints": sum(len(port.endpoints) for service in running.services for port in service.ports),
-            "applied_at": self._applied_at,
-            "error": error,
-        }
-        said = f"generation {running.generation}, {services} Services" + (f"; {error}" if error else "")
+        error = "; ".join(filter(None, [self._refusal, self._failure, *self._notes]))
+        out = f", {len(self._unready)} pods not ready" if self._unready else ""
+        said = f"generation {running.generation}, {len(running.services)} Services{out}"
+        said += f"; {error}" if error else ""
         log(said)
         notify(f"STATUS={said}")
         try:
-            write(self._status, json.dumps(status))
+            write(self._told, json.dumps(status.of(running, self.prober.records, self._applied_at, error)))
         except OSError as failure:
-            log(f"cannot write {self._status}: {failure}")
+            log(f"cannot write {self._told}: {failure}")
 
 
-def serve(file: Path, status: Path) -> None:
+def serve(file: Path, told: Path) -> None:
     """Run until SIGTERM or SIGINT."""
-    asked = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
-    daemon = Daemon(file, status)
-    daemon.reload()
-    notify("READY=1")
-    while signal.sigwait(asked) == signal.SIGHUP:
+    with selectors.DefaultSelector() as selector, signals(selector) as heard:
+        daemon = Daemon(file, told, selector)
         daemon.reload()
+        notify("READY=1")
+        while True:
+            asked = heard.recv(4096) if daemon.prober.turn(daemon.patience()) else b""
+            if signal.SIGTERM in asked or signal.SIGINT in asked:
+                break
+            began = now()
+            if signal.SIGHUP in asked:
+                daemon.reload()
+            daemon.follow()
+            daemon.prober.forgive(now() - began)
     notify("STOPPING=1")
+
+
+@contextmanager
+def signals(selector: selectors.BaseSelector) -> Iterator[socket.socket]:
+    """Within: SIGHUP, SIGTERM and SIGINT are bytes to read from a socket, and the selector wakes up for them."""
+    heard, told = socket.socketpair()
+    with heard, told:
+        told.setblocking(False)
+        signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        for each in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda *_: None)
+        selector.register(heard, selectors.EVENT_READ, heard)
+        yield heard

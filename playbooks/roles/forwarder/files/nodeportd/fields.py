@@ -51,7 +51,9 @@ def pod(value: str, where: str, reasons: list[str]) -> None:
 def word(value: str, known: Sequence[str], where: str, reasons: list[str]) -> None:
     """One of a few words."""
     if value not in known:
-        neither = f"neither {known[0]} nor {known[1]}" if len(known) == 2 else f"none of {', '.join(known)}"
+        neither = {1: f"not {known[0]}", 2: f"neither {' nor '.join(known)}"}.get(
+            len(known), f"none of {', '.join(known)}"
+        )
         reasons.append(f"{where}: {shown(value)} is {neither}")
 
 

@@ -5,57 +5,104 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from nodeportd import backend, state
+from nodeportd import backend, prober, state, status
 from nodeportd.backend import BackendError
+from nodeportd.checks import Check
 from nodeportd.endpoints import effective
 
 UNIT = "nodeportd.service"
 SECONDS = 20.0
 ASK_AGAIN = 2.0
 POLL = 0.02
+LOOKS = 4
+"""So often a difference is looked at again: the daemon changes the table first, and tells of it a moment later."""
+LOOK_AGAIN = 0.1
+PATIENCE = 5.0
+"""Seconds that a pod which comes may take to be ready, beyond what its check asks for."""
+LONGEST = 300.0
 
 
 class Unsettled(Exception):
     """The node does not get there; the text is the daemon's own words and what else is wrong."""
 
 
-def differences(file: Path) -> tuple[str, ...]:
-    """What of this node's forwarding is not as the state file says.
+def differences(file: Path, told: Path) -> tuple[str, ...]:
+    """What of this node's forwarding is not as the state file says, for pods as ready as the daemon tells.
 
     Raises :class:`nodeportd.backend.BackendError`, :class:`nodeportd.state.StateError`, :class:`OSError`.
     """
     wanted = state.parse(file.read_bytes())
-    return backend.get(wanted.backend).drift(effective(wanted))
+    found: tuple[str, ...] = ()
+    for look in range(LOOKS):
+        if look:
+            time.sleep(LOOK_AGAIN)
+        found = backend.get(wanted.backend).drift(effective(wanted, status.unready(_said(told))))
+        if not found:
+            break
+    return found
 
 
-def unsettled(generation: int, file: Path, status: Path) -> Sequence[str]:
+def coming(file: Path, told: Path) -> tuple[str, ...]:
+    """Pods that come and are not ready yet, with the reason; those that took too long already are left out.
+
+    Raises as :func:`differences`.
+    """
+    checks = {check.pod: check for check in state.parse(file.read_bytes()).checks}
+    return tuple(
+        f"{pod}: {each['why']}"
+        for pod, each in _said(told).get("unready", {}).items()
+        if each["coming"] and pod in checks and prober.now() < each["since"] + _allowance(checks[pod])
+    )
+
+
+def unready(told: Path) -> tuple[str, ...]:
+    """All pods that are not ready, with the reason."""
+    return tuple(f"{pod}: {each['why']}" for pod, each in _said(told).get("unready", {}).items())
+
+
+def _allowance(check: Check) -> float:
+    again = (check.success_threshold - 1) * check.period_seconds
+    return min(LONGEST, check.initial_delay_seconds + again + check.timeout_seconds + PATIENCE)
+
+
+def _said(told: Path) -> Mapping[str, Any]:
+    """The daemon's status; nothing when there is none that can be read."""
+    try:
+        found = json.loads(told.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def unsettled(generation: int, file: Path, told: Path) -> Sequence[str]:
     """Why the node does not run that generation as it should, in words; empty when it does."""
     if not _systemctl("is-active", "--quiet"):
         return ["nodeportd does not run"]
     if not _systemctl("is-enabled", "--quiet"):
         return ["nodeportd does not start at boot"]
-    return not_in_force(generation, file, status)
+    return not_in_force(generation, file, told)
 
 
-def not_in_force(generation: int, file: Path, status: Path) -> Sequence[str]:
+def not_in_force(generation: int, file: Path, told: Path) -> Sequence[str]:
     """The same, without a look at systemd: status, and the kernel's table."""
     try:
-        said = json.loads(status.read_text(encoding="utf-8"))
+        said = json.loads(told.read_text(encoding="utf-8"))
         if said["error"]:
             return [said["error"]]
         if said["generation"] != generation:
             return [f"generation {said['generation']} is in force, not {generation}"]
-        return differences(file)
+        return differences(file, told)
     except FileNotFoundError as error:
         return [f"{error.filename} is missing"]
     except (BackendError, state.StateError) as error:
         return [str(error)]
 
 
-def settle(generation: int, file: Path, status: Path) -> None:
+def settle(generation: int, file: Path, told: Path) -> None:
     """Have the daemon run that generation and the table be right.
 
     It is asked again every few seconds: a reload that changes something touches only what differs, and mends
@@ -64,18 +111,29 @@ def settle(generation: int, file: Path, status: Path) -> None:
     Raises :class:`Unsettled` with what is left after a while.
     """
     deadline = time.monotonic() + SECONDS
-    left = unsettled(generation, file, status)
+    left = unsettled(generation, file, told)
     while left and time.monotonic() < deadline:
         _systemctl("enable", "--quiet")
         _systemctl("reload-or-restart")
         again = min(time.monotonic() + ASK_AGAIN, deadline)
-        left = unsettled(generation, file, status)
+        left = unsettled(generation, file, told)
         while left and time.monotonic() < again:
             time.sleep(POLL)
-            left = unsettled(generation, file, status)
+            left = unsettled(generation, file, told)
     if left:
         shown = "; ".join(left[:10])
         raise Unsettled(f"nodeportd does not run generation {generation} after {SECONDS:g} s: {shown}")
+
+
+def await_pods(file: Path, told: Path) -> tuple[str, ...]:
+    """Wait for the pods that come; returns all pods that are not ready, with the reason.
+
+    A pod that does not get ready is no fault of the node: it is left out, and said.
+    """
+    deadline = time.monotonic() + LONGEST
+    while coming(file, told) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return unready(told)
 
 
 def _systemctl(*words: str) -> bool:
