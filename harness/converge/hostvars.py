@@ -5,10 +5,10 @@ Its shape is the border between Python and Ansible, ``docs/architecture.md``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
+from harness.model.plan import Check, Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.plan.addresses import CLUSTER_RANGE, SERVICE_RANGE, gateway
 
 STATE_VERSION = 2
@@ -70,6 +70,7 @@ def _pod(pod: PlannedPod) -> dict[str, object]:
         "address": pod.address,
         "listens": [{"port": listen.port, "protocol": listen.protocol.value} for listen in pod.listens],
         "termination_grace_period_seconds": pod.termination_grace_period_seconds,
+        "restart_policy": pod.restart_policy.value,
     }
 
 
@@ -81,8 +82,34 @@ def _forwarder(node: PlannedNode, plan: Plan) -> dict[str, object]:
         "backend": node.backend,
         "addresses": [node.address],
         "cluster_ranges": [str(CLUSTER_RANGE)],
-        "checks": [],
+        "checks": list(_checks(plan)),
         "services": [_service(service) for service in plan.services],
+    }
+
+
+def _checks(plan: Plan) -> Iterator[dict[str, object]]:
+    """One for each pod that is an endpoint and can be asked; on every node the same."""
+    ends = {end.pod for service in plan.services for port in service.ports for end in port.endpoints}
+    for pod in plan.pods:
+        if pod.check is not None and pod.key in ends:
+            yield _check(pod, pod.check)
+
+
+def _check(pod: PlannedPod, check: Check) -> dict[str, object]:
+    return {
+        "pod": pod.key,
+        "address": pod.address,
+        "kind": "http" if check.path else "tcp",
+        "port": check.port,
+        "path": check.path,
+        "host": check.host,
+        "headers": [{"name": name, "value": value} for name, value in check.headers],
+        "scheme": "HTTP",
+        "initial_delay_seconds": check.initial_delay_seconds,
+        "period_seconds": check.period_seconds,
+        "timeout_seconds": check.timeout_seconds,
+        "success_threshold": check.success_threshold,
+        "failure_threshold": check.failure_threshold,
     }
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from harness.manifests import names
 from harness.manifests.faults import quoted
 from harness.manifests.meta import Meta
+from harness.manifests.probe import read_probe
 from harness.manifests.reader import Reader
-from harness.model.workload import Container, ContainerPort, Pod, PodSpec, Protocol
+from harness.model.workload import Container, ContainerPort, Pod, PodSpec, Probe, Protocol, RestartPolicy
 
 _PORTS = (1, 65535)
 _NOT_YET = {
@@ -34,7 +35,7 @@ def read_template_spec(spec: Reader) -> PodSpec:
 
 def read_pod_spec(spec: Reader) -> PodSpec:
     """A PodSpec (core/v1): what does not concern traffic is accepted and not carried out."""
-    spec.choice("restartPolicy", ("Always", "OnFailure", "Never"), "Always")
+    restart = RestartPolicy(spec.choice("restartPolicy", tuple(RestartPolicy), RestartPolicy.ALWAYS))
     if spec.true("hostNetwork"):
         spec.fault("hostNetwork", "is not supported yet: a pod has its own address here", "remove it")
     for name, why in _NOT_YET.items():
@@ -50,7 +51,21 @@ def read_pod_spec(spec: Reader) -> PodSpec:
     _unique((*readers, *beside), "name", "container")
     _unique([port for reader in readers for port in reader.mappings("ports")], "name", "port")
     grace = spec.integer("terminationGracePeriodSeconds", 0, 2**63 - 1)
-    return PodSpec(containers, 30 if grace is None else grace)
+    return PodSpec(containers, 30 if grace is None else grace, _readiness(readers, containers), restart)
+
+
+def _readiness(readers: Sequence[Reader], containers: Sequence[Container]) -> Probe | None:
+    """The readinessProbe of the one container that has one."""
+    first: Reader | None = None
+    found = None
+    for reader, container in zip(readers, containers, strict=True):
+        probe = read_probe(reader, container.ports)
+        if reader.has("readinessProbe") and first is not None:
+            where = f"the first one is in line {first.node.line_of('readinessProbe')}; keep one"
+            reader.fault("readinessProbe", "is not supported yet beside that of another container", where)
+        elif reader.has("readinessProbe"):
+            first, found = reader, probe
+    return found
 
 
 def _container(reader: Reader) -> Container:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.model.workload import Protocol, ServiceType, TrafficPolicy
+from harness.model.workload import Protocol, RestartPolicy, ServiceType, TrafficPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,31 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """How every node finds out whether a pod is ready: an HTTP GET of ``path`` (empty: a TCP connect) on ``port``.
+
+    The rest is a ``readinessProbe``'s, see :class:`harness.model.workload.Probe`.
+    """
+
+    port: int
+    path: str = ""
+    host: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    initial_delay_seconds: int = 0
+    period_seconds: int = 1
+    timeout_seconds: int = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedPod:
     """A pod on a node.
 
     ``uid`` is unique for this pod of this lab and this template, so that a stale pod of the same name is
     recognised as a wrong responder. ``owner`` is ``Deployment/web-app``, or empty for a pod written as such;
-    ``revision`` tells templates apart (Kubernetes' *pod-template-hash*).
+    ``revision`` tells templates apart (Kubernetes' *pod-template-hash*). ``check`` is ``None`` when nobody asks the
+    pod, which then counts as ready.
     """
 
     namespace: str
@@ -50,6 +69,8 @@ class PlannedPod:
     owner: str = ""
     revision: str = ""
     termination_grace_period_seconds: int = 30
+    check: Check | None = None
+    restart_policy: RestartPolicy = RestartPolicy.ALWAYS
 
     @property
     def key(self) -> str:

@@ -63,6 +63,42 @@ class ContainerPort:
     name: str = ""
 
 
+class ProbeKind(StrEnum):
+    """The handlers of a ``Probe``."""
+
+    HTTP_GET = "httpGet"
+    TCP_SOCKET = "tcpSocket"
+    EXEC = "exec"
+    GRPC = "grpc"
+
+
+class RestartPolicy(StrEnum):
+    """``PodSpec.restartPolicy``: whether a pod's process that ended is started again."""
+
+    ALWAYS = "Always"
+    ON_FAILURE = "OnFailure"
+    NEVER = "Never"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A ``readinessProbe``: ``port`` is a number (names are resolved), 0 for ``exec``.
+
+    ``host`` is the Host header, empty for the pod's own address; ``headers`` are the others, for ``httpGet`` alone.
+    """
+
+    kind: ProbeKind
+    port: int
+    path: str = ""
+    host: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    initial_delay_seconds: int = 0
+    period_seconds: int = 10
+    timeout_seconds: int = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """One container: its image is recorded and shown, but not run (the built-in responder runs instead)."""
@@ -76,10 +112,15 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class PodSpec:
-    """``PodSpec``: the containers of a Pod, and how long it may take to end (seconds)."""
+    """``PodSpec``: the containers of a Pod, how long it may take to end (seconds), and how it is found to be ready.
+
+    ``readiness`` is the one readinessProbe of all its containers.
+    """
 
     containers: tuple[Container, ...]
     termination_grace_period_seconds: int = 30
+    readiness: Probe | None = None
+    restart_policy: RestartPolicy = RestartPolicy.ALWAYS
 
     @property
     def ports(self) -> tuple[ContainerPort, ...]:

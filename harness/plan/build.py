@@ -9,7 +9,18 @@ from harness.errors import PlanError
 from harness.model.cluster import Node
 from harness.model.plan import Plan
 from harness.model.workload import Workload
-from harness.plan import addresses, cluster_addresses, endpoints, notes, pods, ports, promises, schedule, wanted
+from harness.plan import (
+    addresses,
+    cluster_addresses,
+    endpoints,
+    notes,
+    pods,
+    ports,
+    promises,
+    readiness,
+    schedule,
+    wanted,
+)
 from harness.plan.selection import PodIndex, select_all
 from harness.plan.services import planned_services
 
@@ -46,7 +57,9 @@ def build(
     present = [pod for pod, _, _ in placed]
     index = PodIndex(present)
     selected = select_all(services, index)
-    planned_pods = pods.planned_pods(placed, endpoints.listens(present, services, selected), lab_uid, previous)
+    listens = endpoints.listens(present, services, selected)
+    checks = readiness.checks(services, selected, listens)
+    planned_pods = pods.planned_pods(placed, listens, checks, lab_uid, previous)
     asleep = PodIndex(wanted.asleep(workload))
     plan = Plan(
         lab_uid=lab_uid,
@@ -56,7 +69,7 @@ def build(
         services=planned_services(
             services, selected, planned_pods, node_ports, own, workload.endpoint_slices, index, asleep
         ),
-        notes=notes.of_plan(workload.ignored, services, selected),
+        notes=(*notes.of_plan(workload.ignored, services, selected), *readiness.notes(present, checks)),
     )
     plan = replace(plan, notes=(*plan.notes, *promises.notes(plan)))
     return replace(plan, generation=_generation(plan, previous))
@@ -74,7 +87,16 @@ def _reaching_nodes(plan: Plan) -> object:
     return (
         sorted((node.name, node.address, node.pod_range, node.backend) for node in plan.nodes),
         [
-            (pod.key, pod.uid, pod.node, pod.address, pod.listens, pod.termination_grace_period_seconds)
+            (
+                pod.key,
+                pod.uid,
+                pod.node,
+                pod.address,
+                pod.listens,
+                pod.termination_grace_period_seconds,
+                pod.check,
+                pod.restart_policy,
+            )
             for pod in plan.pods
         ],
         [replace(service, selector={}, explanation="") for service in plan.services],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
 from harness.model.plan import Endpoint, Listen, PlannedPod, PlannedPort
-from harness.model.workload import EndpointSlice, Service, ServicePort
+from harness.model.workload import EndpointSlice, Protocol, Service, ServicePort
 from harness.plan.ports import NodePorts, key
 from harness.plan.selection import Selected
 from harness.plan.wanted import WantedPod
@@ -19,7 +19,7 @@ def listens(
 
     These are the ports its containers declare. A declaration is only informational in Kubernetes, though: nginx
     listens on 80 whether it is written or not. So a pod that declares none opens the numeric targetPorts of
-    the Services that select it.
+    the Services that select it. For the same reason it opens the port that its readinessProbe asks.
     """
     opened = {pod.key: {Listen(port.port, port.protocol) for port in pod.spec.ports} for pod in pods}
     silent = {pod.key for pod in pods if not pod.spec.ports}
@@ -28,6 +28,9 @@ def listens(
         for pod in selected[key(service)]:
             if pod.key in silent:
                 opened[pod.key] |= asked
+    for pod in pods:
+        if pod.spec.readiness is not None and pod.spec.readiness.port:
+            opened[pod.key].add(Listen(pod.spec.readiness.port, Protocol.TCP))
     return {
         pod: tuple(sorted(ports, key=lambda listen: (listen.port, listen.protocol))) for pod, ports in opened.items()
     }

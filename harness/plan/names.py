@@ -14,7 +14,7 @@ from itertools import count
 import msgspec
 
 from harness.model.plan import Listen
-from harness.model.workload import Labels, PodSpec, ReplicaSet
+from harness.model.workload import Labels, PodSpec, ReplicaSet, RestartPolicy
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and no look-alikes, so that no word comes out (k8s.io/apimachinery/pkg/util/rand)."""
@@ -39,7 +39,16 @@ def safe_encode(text: str) -> str:
 def revision(labels: Labels, spec: PodSpec, restarted_at: str = "") -> str:
     """The *pod-template-hash*: up to ten signs that change whenever the template does, or is restarted."""
     restarted = (restarted_at,) if restarted_at else ()
-    return safe_encode(str(digest(dict(labels), spec, *restarted) % 2**32))
+    told: dict[str, object] = {
+        "containers": spec.containers,
+        "termination_grace_period_seconds": spec.termination_grace_period_seconds,
+    }
+    # What is as ever is left out, so that a template keeps its hash when this program learns of another field.
+    if spec.readiness is not None:
+        told["readiness"] = spec.readiness
+    if spec.restart_policy is not RestartPolicy.ALWAYS:
+        told["restart_policy"] = spec.restart_policy
+    return safe_encode(str(digest(dict(labels), told, *restarted) % 2**32))
 
 
 def owner(replica_set: ReplicaSet) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address
 
-from harness.model.plan import Listen, Plan, PlannedNode, PlannedPod
+from harness.model.plan import Check, Listen, Plan, PlannedNode, PlannedPod
 from harness.plan import names, schedule
 from harness.plan.wanted import WantedPod
 
@@ -22,11 +23,18 @@ def place(pods: Sequence[WantedPod], nodes: Sequence[PlannedNode], previous: Pla
 
 
 def planned_pods(
-    placed: Sequence[Placed], listens: Mapping[str, tuple[Listen, ...]], lab_uid: str, previous: Plan | None
+    placed: Sequence[Placed],
+    listens: Mapping[str, tuple[Listen, ...]],
+    checks: Mapping[str, Check],
+    lab_uid: str,
+    previous: Plan | None,
 ) -> dict[str, PlannedPod]:
     """The pods by key, sorted."""
-    pods = {each[0].key: _planned_pod(each, listens[each[0].key], lab_uid, previous) for each in placed}
-    return {key: pods[key] for key in sorted(pods)}
+    pods = {each[0].key: each for each in placed}
+    return {
+        key: replace(_planned_pod(pods[key], listens[key], lab_uid, previous), check=checks.get(key))
+        for key in sorted(pods)
+    }
 
 
 def _planned_pod(placed: Placed, listens: tuple[Listen, ...], lab_uid: str, previous: Plan | None) -> PlannedPod:
@@ -43,6 +51,7 @@ def _planned_pod(placed: Placed, listens: tuple[Listen, ...], lab_uid: str, prev
         owner=pod.owner,
         revision=pod.template_hash,
         termination_grace_period_seconds=pod.spec.termination_grace_period_seconds,
+        restart_policy=pod.spec.restart_policy,
     )
 
 

@@ -13,7 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from harness import plan
 from harness.converge import hostvars
 from harness.model.plan import Plan
-from harness.model.workload import Protocol, ServicePort, ServiceType, Workload
+from harness.model.workload import Probe, ProbeKind, Protocol, RestartPolicy, ServicePort, ServiceType, Workload
 from tests.unit.plan.sample import LAB, deployment, nodes, pod, service, spec
 
 ROLES = Path(__file__).parents[3] / "playbooks" / "roles"
@@ -21,7 +21,11 @@ ROLES = Path(__file__).parents[3] / "playbooks" / "roles"
 
 @pytest.fixture
 def planned() -> Plan:
-    template = replace(spec(80), termination_grace_period_seconds=5)
+    probe = Probe(ProbeKind.HTTP_GET, 80, "/readyz", "web", (("X-Probe", "1"),), initial_delay_seconds=3,
+                  timeout_seconds=2)  # fmt: skip
+    template = replace(
+        spec(80), termination_grace_period_seconds=5, readiness=probe, restart_policy=RestartPolicy.ON_FAILURE
+    )
     workload = Workload(
         pods=(pod("solo", {"app": "solo"}, spec()),),
         replica_sets=(deployment("web", 2, template=template),),
@@ -101,6 +105,7 @@ def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
                 "address": "10.244.1.2",
                 "listens": [{"port": 80, "protocol": "TCP"}],
                 "termination_grace_period_seconds": 5,
+                "restart_policy": "OnFailure",
             }
         ],
         "forwarder": {
@@ -110,7 +115,25 @@ def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
             "backend": "nftables",
             "addresses": ["192.168.56.12"],
             "cluster_ranges": ["10.244.0.0/16"],
-            "checks": [],
+            "checks": [
+                {
+                    "pod": each.key,
+                    "address": each.address,
+                    "kind": "http",
+                    "port": 80,
+                    "path": "/readyz",
+                    "host": "web",
+                    "headers": [{"name": "X-Probe", "value": "1"}],
+                    "scheme": "HTTP",
+                    "initial_delay_seconds": 3,
+                    "period_seconds": 10,
+                    "timeout_seconds": 2,
+                    "success_threshold": 1,
+                    "failure_threshold": 3,
+                }
+                for each in planned.pods
+                if each.owner
+            ],
             "services": services,
         },
     }

@@ -53,6 +53,8 @@ STRICTER = {
     r"must be greater than minReadySeconds|may not be 0 when maxSurge is 0": "API: rolling update",
     r"is neither a number nor a percentage|greater than 100%": "API: shares of a rolling update",
     r"is not allowed in a template": "API: restartPolicy of a template",
+    r"readinessProbe: does not say what to ask|only one is allowed": "API: one handler of a probe",
+    r"has no TCP port named": "the kubelet would never find the pod ready",
     r"generateName: is not supported": "what is proven needs a name that stays",
     r"is in no namespace itself": "API: a Namespace is not namespaced",
     r"annotations\[.nodeport\.harness/": "our own annotations, which Kubernetes leaves to us",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.support import clock
 from tests.unit.workload.rig import Responder, request
 
 Start = Callable[..., Responder]
@@ -173,8 +174,21 @@ def test_a_datagram_that_means_nothing_is_met_with_silence(responder: Responder)
         assert sock.recv(2048).decode() == f"{host}:{port}", "the first answer is that to the last datagram"
 
 
-def test_without_udp_a_pod_is_never_healthy_as_in_netexec(start: Start) -> None:
-    assert start("0/TCP").get("/healthz").status == 412
+@pytest.mark.parametrize("path", ["/readyz", "/healthz", "/any/other"])
+def test_a_signal_makes_it_not_ready_and_another_one_ready_again(start: Start, path: str) -> None:
+    running = start("0/TCP")
+    assert running.get(path).status == 200
+    running.child.send_signal(signal.SIGUSR1)
+    clock.until(lambda: _status(running, path, (412, 503)), what="not ready", within=5, every=0.01)
+    assert running.get("/hostname").status == 200
+    running.child.send_signal(signal.SIGUSR2)
+    clock.until(lambda: _status(running, path, (200,)), what="ready", within=5, every=0.01)
+
+
+def _status(running: Responder, path: str, wanted: tuple[int, ...]) -> None:
+    status = running.get(path).status
+    if status not in wanted:
+        raise clock.NotYet(f"{path}: {status}")
 
 
 def test_shutdown_ends_it_without_an_answer(start: Start) -> None:

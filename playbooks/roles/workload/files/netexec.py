@@ -1,7 +1,8 @@
 """The answers of *netexec*, the server that Kubernetes' own network tests talk to (agnhost netexec).
 
 Paths, answers, their missing final newlines and their quirks are those of kubernetes/test/images/agnhost/netexec; its
-doors for remote execution (/shell, /upload, /exit) are left out. Nothing here touches a socket but :func:`dial`, which
+doors for remote execution (/shell, /upload, /exit) are left out, and /healthz needs no UDP port: pods stand for all
+sorts of programs here, whose readinessProbe often asks that path. Nothing here touches a socket but :func:`dial`, which
 has to. Standard library only; what only /dial needs is imported there, so that a pod stays small.
 """
 
@@ -82,6 +83,8 @@ def answer(pod, request, body, client):
         return echo(request.parameters(body))
     if request.path == "/header":
         return 200, headers(request, request.parameters(body).get("key", ""))
+    if pod.unready:
+        return 503, b"not ready"  # whatever path a readinessProbe asks, it is one that nobody knows here
     return 200, f"NOW: {time.strftime('%Y-%m-%d %H:%M:%S %z %Z')}".encode()
 
 
@@ -89,9 +92,16 @@ PLAIN = {
     "/hostname": lambda pod, client: (200, pod.name.encode()),
     "/hostName": lambda pod, client: (200, pod.name.encode()),
     "/clientip": lambda pod, client: (200, client.encode()),
-    "/healthz": lambda pod, client: (200, b"") if pod.serves_udp else (412, b""),
-    "/readyz": lambda pod, client: (503, b"shutting down") if pod.leaving else (200, b"ok"),
+    "/healthz": lambda pod, client: (412, b"") if pod.unready else (200, b""),
+    "/readyz": lambda pod, client: readyz(pod),
 }
+
+
+def readyz(pod):
+    """Whether it wants connections."""
+    if pod.leaving:
+        return 503, b"shutting down"
+    return (503, b"not ready") if pod.unready else (200, b"ok")
 
 
 def echo(given):

@@ -37,6 +37,7 @@ LINK = re.compile(r"pod([0-9a-f]{8})")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 ELSEWHERE = "192.0.2.1"  # RFC 5737: an address that is nobody's, so the way to it is the default route
 INSIDE = "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec ip -batch -"
+RESTARTS = {"Always": "always", "OnFailure": "on-failure", "Never": "no"}  # Kubernetes' words and systemd's
 SHOWN = "Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic"
 
 
@@ -105,6 +106,8 @@ def faults_of(pod):
     grace = pod.get("termination_grace_period_seconds", 30)
     if not isinstance(grace, int) or grace < 0:
         yield f"termination_grace_period_seconds {grace!r} is not a number of seconds"
+    if pod.get("restart_policy", "Always") not in RESTARTS:
+        yield f"restart_policy {pod['restart_policy']!r} is none of {', '.join(RESTARTS)}"
 
 
 @lru_cache(maxsize=1)
@@ -120,6 +123,7 @@ def identity(pod):
     return (
         f"[Unit]\nDescription=Pod {name_of(pod)}\n\n[Service]\n"
         f"SyslogIdentifier={pod['name']}\nTimeoutStopSec={max(1, grace)}\n"
+        f"Restart={RESTARTS[pod.get('restart_policy', 'Always')]}\n"
         f"Environment=POD_NAMESPACE={pod['namespace']} POD_NAME={pod['name']} POD_UID={pod['uid']}\n"
         f'Environment=POD_ADDRESS={pod["address"]} "POD_LISTENS={listens}" POD_PROGRAM={program()}\n'
     )

@@ -5,7 +5,8 @@ Nodeport-Pod-Uid and Nodeport-Client (who the pod saw).
 
 Configured by the environment: POD_NAME, POD_UID, POD_LISTENS ("80/TCP 53/UDP"); POD_DELAY_SHUTDOWN, the seconds that it
 serves on after SIGTERM, not ready any more (0); POD_REQUEST_SECONDS, the longest that one request may take to arrive
-(30). Standard library only.
+(30). SIGUSR1 makes it not ready, SIGUSR2 ready again: it answers as ever, but says so to who asks for its health.
+Standard library only.
 """
 
 import os
@@ -17,11 +18,11 @@ from netexec_server import Server
 
 
 class Pod:
-    """Who this pod is, and whether it is on its way out."""
+    """Who this pod is, whether it is on its way out, and whether it was told to be not ready."""
 
-    def __init__(self, name, uid, serves_udp=False):
-        self.name, self.uid, self.serves_udp = name, uid, serves_udp
-        self.leaving = False
+    def __init__(self, name, uid):
+        self.name, self.uid = name, uid
+        self.leaving = self.unready = False
         self.introduction = f"Nodeport-Pod: {name}\r\nNodeport-Pod-Uid: {uid}\r\nNodeport-Client: "
 
 
@@ -37,12 +38,14 @@ def tell_systemd(state):
 def main():
     """Run the pod that the environment describes."""
     listens = [listen.partition("/")[::2] for listen in os.environ.get("POD_LISTENS", "").split()]
-    pod = Pod(os.environ["POD_NAME"], os.environ["POD_UID"], any(protocol == "UDP" for _, protocol in listens))
+    pod = Pod(os.environ["POD_NAME"], os.environ["POD_UID"])
     server = Server(pod, float(os.environ.get("POD_REQUEST_SECONDS", "30")))
     opened = [f"{server.listen(int(port), protocol)}/{protocol}" for port, protocol in listens]
     delay = float(os.environ.get("POD_DELAY_SHUTDOWN", "0"))
     signal.signal(signal.SIGTERM, lambda *_: server.leave(delay))
     signal.signal(signal.SIGINT, lambda *_: server.leave(0))
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(pod, "unready", True))
+    signal.signal(signal.SIGUSR2, lambda *_: setattr(pod, "unready", False))
     signal.set_wakeup_fd(server.waker.fileno())
     print(f"pod {pod.name} listens on {' '.join(opened) or 'nothing'}", flush=True)
     tell_systemd("READY=1")
