@@ -126,6 +126,15 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
+class Unready:
+    """A pod (by its key) that a node does not use, as its own checks fail: for how many seconds, and why."""
+
+    pod: str
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What a node says of itself, by testinfra: questions with a fixed answer when all is well.
 
@@ -152,3 +161,4 @@ class NodeFacts:
     drift: tuple[str, ...] = ()
     backend: str = DEFAULT
     leftovers: tuple[str, ...] = ()
+    unready: tuple[Unready, ...] = ()

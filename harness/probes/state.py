@@ -16,7 +16,7 @@ import testinfra
 
 from harness.model.cluster import Cluster
 from harness.model.forwarder import FORWARDERS
-from harness.model.observation import NodeFacts
+from harness.model.observation import NodeFacts, Unready
 from harness.model.plan import Plan
 from harness.probes import routes, ruleset, ssh, versions
 
@@ -54,7 +54,7 @@ def _ask(ssh_config: Path, plan: Plan, node: str) -> NodeFacts:
 
 
 def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
-    generation, forwarder_error = _status(host)
+    generation, forwarder_error, unready = _status(host)
     rules_text = _output(host, "nft -s -t list ruleset")
     rules = ruleset.read(rules_text)
     backend = plan.node(node).backend
@@ -76,6 +76,7 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
         missing_routes=routes.missing(plan, node, _listed(_output(host, "ip -json -4 route show"))),
         pods_not_running=tuple(_pods_not_running(host, plan, node)),
         foreign_drops=ruleset.foreign_drops(rules),
+        unready=unready,
     )
 
 
@@ -85,17 +86,26 @@ def _forwarding(host: Any, rules_text: str) -> list[str]:
     return [*found, "socat"] if host.service(_RELAY).is_running else found
 
 
-def _status(host: Any) -> tuple[int | None, str]:
-    """The generation that nodeportd runs, and the error that it reports; see ``docs/architecture.md``."""
-    done = _run(host, f"cat {_STATUS}")
+def _status(host: Any) -> tuple[int | None, str, tuple[Unready, ...]]:
+    """The generation that nodeportd runs, the error that it reports, the pods that it does not use.
+
+    See ``docs/architecture.md``. How long ago something was is told by the node's own clock since its start.
+    """
+    done = _run(host, f"cat {_STATUS} /proc/uptime")
     if done.rc != 0:
-        return None, ""
+        return None, "", ()
+    text, _, uptime = done.stdout.strip().rpartition("\n")
     try:
-        status = msgspec.json.decode(done.stdout, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        return None, f"{_STATUS} cannot be read: {error}"
+        status = msgspec.json.decode(text, type=dict[str, Any])
+        now = float(uptime.split()[0])
+        unready = tuple(
+            Unready(pod, max(0.0, now - float(each["since"])), str(each["why"]))
+            for pod, each in (status.get("unready") or {}).items()
+        )
+    except (msgspec.DecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        return None, f"{_STATUS} cannot be read: {error}", ()
     generation = status.get("generation")
-    return generation if isinstance(generation, int) else None, str(status.get("error") or "")
+    return generation if isinstance(generation, int) else None, str(status.get("error") or ""), unready
 
 
 def _drift(host: Any) -> Iterator[str]:

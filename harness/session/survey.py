@@ -81,8 +81,16 @@ def survey(
             jobs = verdicts.controls(cells, tallies)
             controls = probers.ask(_by_vantage(jobs)).attempts
             attempts += controls
+            facts = _as_of_now(facts, probes.ask(cluster, plan))
+            judged = verdicts.judge(cells, tallies, facts, generation=plan.generation, seed=seed)
+            found = (*judged, *verdicts.judge_plan(plan))
             diagnoses = verdicts.diagnose(cells, tallies, judged, facts, controls, generation=plan.generation)
     return Survey(tuple(attempts), verdicts.shares(cells, tallies), facts, found, diagnoses)
+
+
+def _as_of_now(asked: Sequence[NodeFacts], again: Sequence[NodeFacts]) -> tuple[NodeFacts, ...]:
+    """What nodes said first, but the pods that they do not use now: a check may take its time to fail."""
+    return tuple(replace(one, unready=other.unready or one.unready) for one, other in zip(asked, again, strict=True))
 
 
 def probe(

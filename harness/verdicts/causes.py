@@ -1,8 +1,8 @@
 """What a cause means, how to see it for oneself and what to do: the words of a diagnosis.
 
 Places in braces are filled in by ``diagnose``: ``{node}``, ``{pod}``, ``{home}`` (the pod's node), ``{address}`` (the
-pod's ``address:port``), ``{name}`` (the pod's name), ``{ports}`` (nodePorts), ``{other}`` (whom or what the cause is
-about besides).
+pod's ``address:port``), ``{name}`` (the pod's name), ``{unit}`` (its key in the names of units), ``{ports}``
+(nodePorts), ``{other}`` (whom or what the cause is about besides).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ RULES = "harness exec {node} -- nft list table ip nodeport"
 STATUS = "harness exec {node} -- cat /run/nodeport/status.json"
 ALL_RULES = "harness exec {node} -- nft list ruleset"
 ROUTE = "harness exec {node} -- ip route get {host}"
-POD = "harness exec {home} -- systemctl status nodeport-pod@{name}.service"
+POD = "harness exec {home} -- systemctl status nodeport-pod@{unit}.service"
 RESTART = (
     "Restart it with `harness exec {node} -- systemctl restart nodeportd.service`, or apply again with `harness apply`."
 )
@@ -133,7 +133,7 @@ CAUSES: dict[str, Cause] = {
         "{pod} on {home} is silent, even for its own node",
         "Not even {home} reaches {address} directly: the pod's network namespace, its interface or its address is "
         "gone, or it drops everything{other}.",
-        "harness exec {home} -- ip netns exec pod-{name} ip addr",
+        "harness exec {home} -- ip netns exec pod-{unit} ip addr",
         "Set the pod up again with `harness apply`.",
     ),
     "pod-network-down": Cause(
@@ -141,6 +141,20 @@ CAUSES: dict[str, Cause] = {
         "Not even {node} reaches its own pods directly.",
         "harness exec {node} -- ip addr show cni0",
         "`harness exec {node} -- systemctl restart nodeport-network.service`",
+    ),
+    "endpoint-unready": Cause(
+        "{pod} on {home} is not ready: {other}",
+        "It answers when asked directly, but its readiness check fails on its own node too, so nodes rightly send it "
+        "no connections.",
+        STATUS,
+        "See why the pod says so, and whether its readinessProbe asks the right port and path.",
+    ),
+    "endpoint-held-back": Cause(
+        "{node} does not use {pod} on {home}: {other}",
+        "The readiness check that {node} itself makes fails, while {home} holds the pod for ready: the path between "
+        "them is at fault, not the pod.",
+        STATUS + "; " + ROUTE,
+        "Check routes, neighbours and firewalls of {node} and {home}; {node} uses the pod again by itself.",
     ),
     "foreign-responder": Cause(
         "{other} answers on the port of {pod}",

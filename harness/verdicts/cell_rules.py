@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.verdicts.controls import Direct
 from harness.verdicts.expectations import Expected
 from harness.verdicts.finding import Finding, drops, lacks_route, told
+from harness.verdicts.nodestate import since
 from harness.verdicts.shape import Kind, Mode, Shape, Symptom, View
 from harness.verdicts.stats import log_binomial
 
@@ -68,6 +69,11 @@ def _single(shape: Shape, node: str, endpoint: Expected, claimed: list[Symptom],
     direct = shape.direct(node, endpoint)
     first = min(claimed, key=lambda each: each.view.itself).view
     modes = {each.view.mode for each in claimed}
+    said = shape.unready(node, endpoint.pod)
+    notes = (told(shape, node, endpoint),) if direct is not Direct.UNKNOWN else ()
+    if said is not None and Mode.LATE not in modes and shape.unready(endpoint.node, endpoint.pod) is None:
+        other = f"{said.why} ({since(said)})" + drops(shape.facts.get(node))
+        return Finding("endpoint-held-back", node, tuple(claimed), endpoint, other, notes)
     if Mode.LATE in modes:
         cause = "endpoint-blackholed"
     elif _never_tried(first, unexplained):
@@ -76,7 +82,6 @@ def _single(shape: Shape, node: str, endpoint: Expected, claimed: list[Symptom],
         cause = "backend-unreachable"
     else:
         cause = "stale-rule"
-    notes = (told(shape, node, endpoint),) if direct is not Direct.UNKNOWN else ()
     other = drops(shape.facts.get(node)) if cause == "endpoint-blackholed" else ""
     return Finding(cause, node, tuple(claimed), endpoint, other, notes)
 

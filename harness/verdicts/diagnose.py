@@ -7,7 +7,9 @@ nothing is told twice: a dead node before a dead pod, a dead pod before a dead r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from harness.model.observation import Attempt, NodeFacts
 from harness.model.verdict import Diagnosis, Status, Verdict
@@ -94,6 +96,7 @@ def _diagnosis(finding: Finding, seen: str, ports: str) -> Diagnosis:
         "node": finding.node,
         "pod": endpoint.pod if endpoint else "",
         "name": endpoint.pod.partition("/")[2] if endpoint else "",
+        "unit": hashlib.sha256(endpoint.pod.encode()).hexdigest()[:8] if endpoint else "",
         "home": endpoint.node if endpoint else finding.node,
         "host": endpoint.address if endpoint else "",
         "address": f"{endpoint.address}:{endpoint.port}" if endpoint else "",
@@ -152,10 +155,16 @@ def _of_facts(
         for node, why in lost.items()
         if node not in named
     ]
-    return gone + [_of_node(each, generation) for each in facts if each.node in failed - named]
+    explained = {symptom.what for finding in found for symptom in finding.symptoms}
+    said = [_of_node(each, explained, generation) for each in facts if each.node in failed - named]
+    return gone + [each for each in said if each is not None]
 
 
-def _of_node(facts: NodeFacts, generation: int | None) -> Diagnosis:
-    faults = faults_of(facts, generation)
+def _of_node(facts: NodeFacts, explained: Collection[str], generation: int | None) -> Diagnosis | None:
+    """What a node says of itself; that it does not use a pod is told already when the pod's silence is explained."""
+    left = tuple(each for each in facts.unready if each.pod not in explained)
+    faults = faults_of(replace(facts, unready=left), generation) + list(facts.drift)
+    if not faults:
+        return None
     cause = "node-state" if facts.forwarder_running else "forwarder-down"
     return _diagnosis(Finding(cause, facts.node, (), other=faults[0]), f"{facts.node} says: {'; '.join(faults)}", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.model.forwarder import FORWARDERS
-from harness.model.observation import NodeFacts
+from harness.model.observation import NodeFacts, Unready
 from harness.model.verdict import Status, Verdict
 
 CHECK = "node-state"
@@ -38,7 +38,13 @@ def faults_of(facts: NodeFacts, generation: int | None) -> list[str]:
         faults.append("net.ipv4.ip_forward is 0")
     faults += [f"route missing: {route}" for route in facts.missing_routes]
     faults += [f"pod not running: {pod}" for pod in facts.pods_not_running]
+    faults += [f"holds {each.pod} for unready {since(each)}: {each.why}" for each in facts.unready]
     return faults
+
+
+def since(unready: Unready) -> str:
+    """``since 12 s``."""
+    return f"since {unready.seconds:.0f} s"
 
 
 def _verdict(facts: NodeFacts, generation: int | None, unprobed: int) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.verdicts.controls import Direct, target_of
 from harness.verdicts.expectations import Expected
 from harness.verdicts.finding import Finding, told
+from harness.verdicts.nodestate import since
 from harness.verdicts.shape import Kind, Mode, Shape
 
 BY_DIRECT = {
@@ -27,7 +28,7 @@ def pods_at_fault(shape: Shape) -> list[Finding]:
     """Pods that do not do their part, whoever asks."""
     found = _pod_networks(shape)
     for endpoint in shape.endpoints:
-        found += _foreign(shape, endpoint) or _broken(shape, endpoint)
+        found += _foreign(shape, endpoint) or _broken(shape, endpoint) or _not_ready(shape, endpoint)
     return found
 
 
@@ -74,6 +75,21 @@ def _broken(shape: Shape, endpoint: Expected) -> list[Finding]:
     down = facts is not None and any(endpoint.pod in pod or _name(endpoint) in pod for pod in facts.pods_not_running)
     other = f" ({endpoint.node} says that it does not run)" if down else ""
     return [Finding(cause, endpoint.node, tuple(claimed), endpoint, other, _notes(shape, endpoint))]
+
+
+def _not_ready(shape: Shape, endpoint: Expected) -> list[Finding]:
+    """A pod that serves, but is not ready by its own node's checks: no node uses it."""
+    said = shape.unready(endpoint.node, endpoint.pod)
+    if said is None or shape.direct(endpoint.node, endpoint) not in (Direct.OK, Direct.UNKNOWN):
+        return []
+    holding = [node for node in shape.nodes if shape.unready(node, endpoint.pod) is not None]
+    claimed = [each for node in holding for each in shape.claim([Kind.SILENT], node=node, what=[endpoint.pod])]
+    other = f"{said.why} ({since(said)}; held for unready by {', '.join(holding)})"
+    return (
+        [Finding("endpoint-unready", endpoint.node, tuple(claimed), endpoint, other, _notes(shape, endpoint))]
+        if claimed
+        else []
+    )
 
 
 def _by_column(shape: Shape, endpoint: Expected) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from harness.model.observation import OUTSIDE, NodeFacts, Outcome
+from harness.model.observation import OUTSIDE, NodeFacts, Outcome, Unready
 from harness.model.verdict import Status, Verdict
 from harness.verdicts import stats
 from harness.verdicts.controls import Direct, Directs, state, target_of
@@ -132,6 +132,11 @@ class Shape:
     def direct(self, vantage: str, endpoint: Expected) -> Direct:
         """What came of asking a pod directly from a node."""
         return state(self.directs.get((vantage, target_of(endpoint, self.views[0].cell))))
+
+    def unready(self, node: str, pod: str) -> Unready | None:
+        """What a node says of a pod that it does not use."""
+        facts = self.facts.get(node)
+        return next((each for each in facts.unready if each.pod == pod), None) if facts is not None else None
 
     def elsewhere(self, node: str) -> list[View]:
         """Rows of all other nodes that are alive: where this node's pods should answer too."""

@@ -24,6 +24,13 @@ from harness.session import remote
 NODEPORTD = Path(__file__).parents[2] / "playbooks/roles/forwarder/files/nodeportd"
 SETTLE = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd settle"
 
+ALL_READY = (
+    "for i in $(seq 200); do"
+    " python3 -c \"import json; assert not json.load(open('/run/nodeport/status.json'))['unready']\" 2>/dev/null && exit 0;"
+    " sleep 0.05; done; cat /run/nodeport/status.json >&2; exit 1"
+)
+"""A script that waits until a node uses all pods again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Injection:
@@ -37,13 +44,19 @@ class Injection:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault by name: how it is made, the cause that must be found, and whether a node or a pod must be named."""
+    """A fault by name: how it is made, the cause that must be found, and whether a node or a pod must be named.
+
+    ``held`` is for faults that readiness checks notice: nodes that, after a while, do not use the victim any more. The
+    cause is then ``later``, if that is another one.
+    """
 
     name: str
     make: Callable[[Plan], Injection]
     cause: str
     names_node: str = ""
     names_pod: bool = False
+    held: tuple[str, ...] = ()
+    later: str = ""
 
 
 def victim(plan: Plan, node: str = "n2") -> PlannedPod:
@@ -63,7 +76,13 @@ def injected(cluster: Cluster, injection: Injection) -> Iterator[None]:
         # Connections begun meanwhile stay half open in conntrack for 120 s, translated as the broken rules said. The
         # next survey meets them as soon as it happens on one of their source ports: true failures, but of this fault.
         for node in cluster.nodes:
-            on(cluster, node.name, "conntrack -D -p tcp --state SYN_SENT >/dev/null 2>&1 || test $? = 1")
+            on(cluster, node.name, f"conntrack -D -p tcp --state SYN_SENT >/dev/null 2>&1 || test $? = 1; {ALL_READY}")
+
+
+def unready(pod: PlannedPod) -> str:
+    """A script that waits until a node does not use a pod."""
+    look = f"json.load(open('/run/nodeport/status.json'))['unready'].get('{pod.key}')"
+    return f'for i in $(seq 200); do python3 -c "import json; assert {look}" 2>/dev/null && exit 0; sleep 0.05; done; exit 1'
 
 
 def on(cluster: Cluster, node: str, script: str) -> str:
@@ -137,7 +156,7 @@ FAULTS = (
         "n2", "nft flush ruleset", '[ -z "$(nft list ruleset)" ]', _settle(plan)), "ruleset-flushed", names_node="n2"),
     Fault("one pod dead", lambda plan: Injection(
         "n2", f"systemctl stop nodeport-pod@{_pod_unit(plan)}", f"! systemctl is-active nodeport-pod@{_pod_unit(plan)}",
-        f"systemctl start nodeport-pod@{_pod_unit(plan)}; {_up(plan)}"), "endpoint-dead", names_pod=True),
+        f"systemctl start nodeport-pod@{_pod_unit(plan)}; {_up(plan)}"), "endpoint-dead", names_pod=True, held=("n1", "n2", "n3")),
     Fault("one endpoint left out on one node", lambda plan: Injection(
         "n1", _altered(plan, "n1", _without(plan)), "nft list map ip nodeport endpoints-2 | grep -q 30008",
         _settle(plan)), "endpoint-left-out", names_node="n1", names_pod=True),
@@ -149,16 +168,16 @@ FAULTS = (
         "nft list table inet flt", "nft delete table inet flt"), "pre-dnat-drop", names_node="n2"),
     Fault("FORWARD drop", lambda plan: Injection(
         "n2", _table("type filter hook forward priority 0; meta l4proto tcp counter drop"),
-        "nft list table inet flt", "nft delete table inet flt"), "forward-drop", names_node="n2"),
+        "nft list table inet flt", "nft delete table inet flt"), "forward-drop", names_node="n2", held=("n1", "n3")),
     Fault("ip_forward=0", lambda plan: Injection(
         "n2", "sysctl -qw net.ipv4.ip_forward=0", '[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]',
-        "sysctl -qw net.ipv4.ip_forward=1"), "ip-forward", names_node="n2"),
+        "sysctl -qw net.ipv4.ip_forward=1"), "ip-forward", names_node="n2", held=("n1", "n3")),
     Fault("masquerade missing", lambda plan: Injection(
         "n2", "nft flush chain ip nodeport postrouting", "! nft list table ip nodeport | grep -q @sources",
         _settle(plan)), "masquerade-missing", names_node="n2"),
     Fault("endpoint blackholed on the ingress node", lambda plan: Injection(
         "n1", f"ip route add blackhole {victim(plan).address}/32", "ip route show type blackhole | grep -q 10.",
         f"ip route delete blackhole {victim(plan).address}/32"),
-        "endpoint-blackholed", names_node="n1", names_pod=True),
+        "endpoint-blackholed", names_node="n1", names_pod=True, held=("n1",), later="endpoint-held-back"),
     Fault("foreign responder on an endpoint's port", _stranger, "foreign-responder", names_pod=True),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from harness.model.progress import silent
 from harness.model.verdict import Status
 from harness.session import run, sources, survey
 from harness.session.lab import Lab
-from tests.lab.faults import FAULTS, Fault, injected, victim
+from tests.lab.faults import FAULTS, Fault, injected, on, unready, victim
 
 pytestmark = pytest.mark.lab
 
@@ -56,17 +56,38 @@ def test_the_healthy_lab_passes(cluster: Cluster, plan: Plan) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_found_and_named(fault: Fault, cluster: Cluster, plan: Plan) -> None:
+    """At once: readiness checks may notice it before the survey's end, or not."""
     with injected(cluster, fault.make(plan)):
         found = survey.survey(cluster, plan, silent)
-    assert Status.FAIL in {verdict.status for verdict in found.verdicts}
-    causes = {diagnosis.cause: diagnosis for diagnosis in found.diagnoses}
-    told = "\n".join(f"{diagnosis.cause}: {diagnosis.title}\n{diagnosis.text}" for diagnosis in found.diagnoses)
-    assert fault.cause in causes, told
-    if fault.names_node:
-        assert causes[fault.cause].node == fault.names_node, told
-    if fault.names_pod:
-        assert causes[fault.cause].pod == victim(plan).key, told
+    named(found, fault, {fault.cause, fault.later} - {""}, plan)
     assert not_passing(survey.survey(cluster, plan, silent)) == []
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.held], ids=lambda fault: fault.name)
+def test_a_fault_is_found_and_named_when_its_pod_is_not_used_any_more(
+    fault: Fault, cluster: Cluster, plan: Plan
+) -> None:
+    """No connection fails then, and still it is red: what was planned is not what is."""
+    with injected(cluster, fault.make(plan)):
+        for node in fault.held:
+            on(cluster, node, unready(victim(plan)))
+        found = survey.survey(cluster, plan, silent)
+    named(found, fault, {fault.later or fault.cause}, plan)
+    holding = {facts.node for facts in found.facts if any(each.pod == victim(plan).key for each in facts.unready)}
+    assert holding == set(fault.held)
+    assert not_passing(survey.survey(cluster, plan, silent)) == []
+
+
+def named(found: survey.Survey, fault: Fault, causes: set[str], plan: Plan) -> None:
+    """The survey is red, and one of the causes is told, of the right node and pod."""
+    assert Status.FAIL in {verdict.status for verdict in found.verdicts}
+    told = "\n".join(f"{diagnosis.cause}: {diagnosis.title}\n{diagnosis.text}" for diagnosis in found.diagnoses)
+    fitting = [diagnosis for diagnosis in found.diagnoses if diagnosis.cause in causes]
+    assert len(fitting) == 1, told
+    if fault.names_node:
+        assert fitting[0].node == fault.names_node, told
+    if fault.names_pod:
+        assert fitting[0].pod == victim(plan).key, told
 
 
 @pytest.mark.long

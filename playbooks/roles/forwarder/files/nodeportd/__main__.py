@@ -104,7 +104,8 @@ def settle(generation: int, *, really: bool) -> int:
             return 1
     if really:
         unready = asked.await_pods(Path(FILE), STATUS)
-    print(json.dumps({"settled": list(todo), "unready": list(unready)}))
+    said = {"settled": list(todo), "unready": list(unready)}
+    print(json.dumps({what: found for what, found in said.items() if found}))
     return 0
 
 
