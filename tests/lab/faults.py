@@ -24,12 +24,14 @@ from harness.session import remote
 NODEPORTD = Path(__file__).parents[2] / "playbooks/roles/forwarder/files/nodeportd"
 SETTLE = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd settle"
 
-ALL_READY = (
-    "for i in $(seq 200); do"
-    " python3 -c \"import json; assert not json.load(open('/run/nodeport/status.json'))['unready']\" 2>/dev/null && exit 0;"
-    " sleep 0.05; done; cat /run/nodeport/status.json >&2; exit 1"
-)
-"""A script that waits until a node uses all pods again."""
+
+def awaited(what: str) -> str:
+    """A script that waits until something holds of ``unready`` in nodeportd's status, a Python expression."""
+    look = f"import json; unready = json.load(open('/run/nodeport/status.json'))['unready']; assert {what}"
+    return (
+        f'for i in $(seq 200); do python3 -c "{look}" 2>/dev/null && exit 0; sleep 0.05; done;'
+        " cat /run/nodeport/status.json >&2; exit 1"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,8 @@ def injected(cluster: Cluster, injection: Injection) -> Iterator[None]:
         # Connections begun meanwhile stay half open in conntrack for 120 s, translated as the broken rules said. The
         # next survey meets them as soon as it happens on one of their source ports: true failures, but of this fault.
         for node in cluster.nodes:
-            on(cluster, node.name, f"conntrack -D -p tcp --state SYN_SENT >/dev/null 2>&1 || test $? = 1; {ALL_READY}")
-
-
-def unready(pod: PlannedPod) -> str:
-    """A script that waits until a node does not use a pod."""
-    look = f"json.load(open('/run/nodeport/status.json'))['unready'].get('{pod.key}')"
-    return f'for i in $(seq 200); do python3 -c "import json; assert {look}" 2>/dev/null && exit 0; sleep 0.05; done; exit 1'
+            on(cluster, node.name, "conntrack -D -p tcp --state SYN_SENT >/dev/null 2>&1 || test $? = 1")
+            on(cluster, node.name, awaited("not unready"))
 
 
 def on(cluster: Cluster, node: str, script: str) -> str:
@@ -156,7 +153,8 @@ FAULTS = (
         "n2", "nft flush ruleset", '[ -z "$(nft list ruleset)" ]', _settle(plan)), "ruleset-flushed", names_node="n2"),
     Fault("one pod dead", lambda plan: Injection(
         "n2", f"systemctl stop nodeport-pod@{_pod_unit(plan)}", f"! systemctl is-active nodeport-pod@{_pod_unit(plan)}",
-        f"systemctl start nodeport-pod@{_pod_unit(plan)}; {_up(plan)}"), "endpoint-dead", names_pod=True, held=("n1", "n2", "n3")),
+        f"systemctl start nodeport-pod@{_pod_unit(plan)}; {_up(plan)}"),
+        "endpoint-dead", names_pod=True, held=("n1", "n2", "n3")),
     Fault("one endpoint left out on one node", lambda plan: Injection(
         "n1", _altered(plan, "n1", _without(plan)), "nft list map ip nodeport endpoints-2 | grep -q 30008",
         _settle(plan)), "endpoint-left-out", names_node="n1", names_pod=True),

@@ -14,7 +14,7 @@ from harness.model.progress import silent
 from harness.model.verdict import Status
 from harness.session import run, sources, survey
 from harness.session.lab import Lab
-from tests.lab.faults import FAULTS, Fault, injected, on, unready, victim
+from tests.lab.faults import FAULTS, Fault, awaited, injected, on, victim
 
 pytestmark = pytest.mark.lab
 
@@ -70,7 +70,7 @@ def test_a_fault_is_found_and_named_when_its_pod_is_not_used_any_more(
     """No connection fails then, and still it is red: what was planned is not what is."""
     with injected(cluster, fault.make(plan)):
         for node in fault.held:
-            on(cluster, node, unready(victim(plan)))
+            on(cluster, node, awaited(f"'{victim(plan).key}' in unready"))
         found = survey.survey(cluster, plan, silent)
     named(found, fault, {fault.later or fault.cause}, plan)
     holding = {facts.node for facts in found.facts if any(each.pod == victim(plan).key for each in facts.unready)}
