@@ -83,7 +83,7 @@ def survey(
             attempts += controls
             facts = _as_of_now(facts, probes.ask(cluster, plan))
             judged = verdicts.judge(cells, tallies, facts, generation=plan.generation, seed=seed)
-            found = (*judged, *verdicts.judge_plan(plan))
+            found = selection.of_verdicts((*judged, *look.known))
             diagnoses = verdicts.diagnose(cells, tallies, judged, facts, controls, generation=plan.generation)
     return Survey(tuple(attempts), verdicts.shares(cells, tallies), facts, found, diagnoses)
 

@@ -3,7 +3,7 @@
 The rules are core/v1's Probe and those of the kubelet's prober: a pod is not ready until it has answered
 ``success_threshold`` times in a row, and then stays ready until it failed ``failure_threshold`` times in a row. One
 rule stands for the kubelet's watch over containers, which needs no probe: where nobody listens any more, the pod's
-process is gone, and no threshold is waited for (docs/decisions/0008-readiness.md).
+process is gone, and no threshold is waited for (docs/decisions/0009-readiness.md).
 """
 
 from __future__ import annotations

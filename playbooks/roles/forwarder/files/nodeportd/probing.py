@@ -6,6 +6,7 @@ does not follow those to other hosts. A connection is closed by a reset: it leav
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -45,12 +46,12 @@ class Attempt:
     def go_on(self) -> Answer | None:
         """Its socket is ready: the answer, ``None`` as long as there is none."""
         try:
+            if not self._waits:
+                return self._heard()
             failed = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if failed:
                 return self._end(_fault(failed))
-            if self.check.kind == "tcp":
-                return self._end(Answer())
-            return self._asked() if self._waits else self._heard()
+            return self._end(Answer()) if self.check.kind == "tcp" else self._asked()
         except BlockingIOError:
             return None
         except OSError as error:
@@ -83,7 +84,7 @@ class Attempt:
 
     def drop(self) -> None:
         """Give it up; nothing is left of it."""
-        if self._sock.fileno() in self._selector.get_map():
+        with contextlib.suppress(KeyError):  # it failed before there was anything to wait for
             self._selector.unregister(self._sock)
         self._sock.close()
 
