@@ -12,6 +12,19 @@ OUTSIDE = "outside"
 """The vantage point that is no node: a client outside the cluster."""
 
 
+_POD = "pod/"
+
+
+def pod_vantage(pod: str) -> str:
+    """The name of a pod (by its key) as a vantage point: ``pod/default/web-1``."""
+    return f"{_POD}{pod}"
+
+
+def pod_of(vantage: str) -> str:
+    """The key of the pod that is the vantage point; empty when it is none."""
+    return vantage.removeprefix(_POD) if vantage.startswith(_POD) else ""
+
+
 class Outcome(StrEnum):
     """What became of one attempt; for everything but ``OK`` it is the way in which it failed."""
 

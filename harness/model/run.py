@@ -25,7 +25,8 @@ class Share:
     ``counts`` maps pod keys to answers (an unexpected responder by the name it gave), ``failures`` outcome
     names to attempts. ``promise`` is how the cell is judged: ``spread``, ``coverage``, ``sticky`` (one pod answers
     this client), ``refused`` or ``silent``. ``connect_ms_p50`` and ``connect_ms_p99`` are milliseconds over the
-    successful attempts.
+    successful attempts. ``way`` is what was asked: ``nodePort``, ``ClusterIP`` or ``externalIP``; of
+    the latter two ``port`` is the Service's own, as ``service_port`` always is.
     """
 
     vantage: str
@@ -40,6 +41,8 @@ class Share:
     connect_ms_p50: float | None = None
     connect_ms_p99: float | None = None
     promise: str = "spread"
+    way: str = "nodePort"
+    service_port: int = 0
 
     @property
     def lost(self) -> int:

@@ -13,10 +13,13 @@ import msgspec
 
 from harness.errors import RemoteError, RigError
 from harness.model.cluster import Cluster
-from harness.model.observation import OUTSIDE, Attempt, Job, Outcome
+from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, pod_of
 from harness.model.workload import Protocol
 from harness.probes import answers
+from harness.probes.ssh import user_of
 from harness.probes.transport import LocalStreams, SshStreams, Streams
+
+PODCTL = "/usr/local/lib/nodeport/podctl"
 
 SILENCE_SECONDS = 15.0
 """A probe program says at least every second that it lives; after so long without a word it is given up."""
@@ -166,10 +169,19 @@ def _request(job: Job) -> dict[str, object]:
 class Probers:
     """The probers of all vantage points; ``lost`` are those that cannot be used, with the reason."""
 
-    def __init__(self, cluster: Cluster, vantages: Sequence[str], *, pace: Pace | None = None, seed: int = 1) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        vantages: Sequence[str],
+        *,
+        homes: Mapping[str, str] | None = None,
+        pace: Pace | None = None,
+        seed: int = 1,
+    ) -> None:
         self.lost: dict[str, str] = {}
         self._ready: dict[str, Prober] = {}
-        opened = _at_once(lambda vantage: _open(cluster, vantage, pace, seed), vantages)
+        places = homes or {}
+        opened = _at_once(lambda vantage: _open(cluster, vantage, places.get(vantage, ""), pace, seed), vantages)
         for vantage, prober in zip(vantages, opened, strict=True):
             if isinstance(prober, Prober):
                 self._ready[vantage] = prober
@@ -214,23 +226,39 @@ class Probers:
 
 @contextmanager
 def open_probers(
-    cluster: Cluster, vantages: Sequence[str], *, pace: Pace | None = None, seed: int = 1
+    cluster: Cluster,
+    vantages: Sequence[str],
+    *,
+    homes: Mapping[str, str] | None = None,
+    pace: Pace | None = None,
+    seed: int = 1,
 ) -> Iterator[Probers]:
-    """Probers at ``vantages`` (``OUTSIDE`` and names of nodes), opened at once, ended at the end."""
-    probers = Probers(cluster, vantages, pace=pace, seed=seed)
+    """Probers at ``vantages`` (``OUTSIDE``, names of nodes, and pods), opened at once, ended at the end.
+
+    ``homes`` maps the pods among them (``pod_vantage``) to the nodes that they are on.
+    """
+    probers = Probers(cluster, vantages, homes=homes, pace=pace, seed=seed)
     try:
         yield probers
     finally:
         probers.close()
 
 
-def _open(cluster: Cluster, vantage: str, pace: Pace | None, seed: int) -> Prober | RigError:
+def _open(cluster: Cluster, vantage: str, home: str, pace: Pace | None, seed: int) -> Prober | RigError:
     try:
-        outside = vantage == OUTSIDE
-        streams = LocalStreams(cluster.client_netns) if outside else SshStreams(cluster, vantage)
-        return Prober(vantage, streams, pace=pace, seed=seed)
+        return Prober(vantage, _streams(cluster, vantage, home), pace=pace, seed=seed)
     except RigError as error:
         return error
+
+
+def _streams(cluster: Cluster, vantage: str, home: str) -> Streams:
+    if vantage == OUTSIDE:
+        return LocalStreams(cluster.client_netns)
+    pod = pod_of(vantage)
+    if not pod:
+        return SshStreams(cluster, vantage)
+    sudo = () if user_of(cluster.ssh_config, home) == "root" else ("sudo", "-n")
+    return SshStreams(cluster, home, (*sudo, PODCTL, "exec", pod, "--"))
 
 
 def _try(prober: Prober, jobs: Sequence[Job], *, concurrency: int | None = None) -> tuple[Attempt, ...] | RigError:

@@ -8,7 +8,7 @@ from html import escape
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.reports.tables import made_of, short_names
+from harness.reports.tables import by_way, is_plain, made_of, short_names
 
 _SIGNS = {Status.PASS: "✓", Status.SKIP: "–", Status.INCONCLUSIVE: "?", Status.FAIL: "✗", Status.ERROR: "!"}
 _MEANS = {
@@ -59,8 +59,10 @@ def _body(run: Run) -> Iterator[str]:
     yield from (
         f"<article><h3>{escape(p.name)} broke</h3><p>{escape(p.error)}</p></article>" for p in run.phases if p.error
     )
-    for promise in dict.fromkeys((share.service, share.port, share.protocol) for share in run.shares):
-        yield from _service(run, [s for s in run.shares if (s.service, s.port, s.protocol) == promise])
+    plain = [share for share in run.shares if is_plain(share)]
+    for promise in dict.fromkeys((share.service, share.port, share.protocol) for share in plain):
+        yield from _service(run, [s for s in plain if (s.service, s.port, s.protocol) == promise])
+    yield from _inside([share for share in run.shares if not is_plain(share)])
     yield from _verdicts(run.verdicts)
     yield from _provenance(run)
 
@@ -103,6 +105,22 @@ def _service(run: Run, shares: Sequence[Share]) -> Iterator[str]:
         names = ", ".join(f"{escape(share.vantage)} → {escape(share.node)}" for share in bad[:12])
         ending = f"{len(bad)} pairs with failures" + (f": {names}" if bad else ".")
         yield f'<p class="{"bad" if bad else "faint"}">{text}{ending}</p>'
+
+
+def _inside(shares: Sequence[Share]) -> Iterator[str]:
+    """What pods asked, and Services' own addresses."""
+    if not shares:
+        return
+    yield "<h2>From pods, and to Services' own addresses</h2>"
+    heads = "".join(f"<th>{head}</th>" for head in ("Service", "asked", "probes", "failed"))
+    yield f'<div class="scroll"><table class="left"><tr>{heads}</tr>'
+    for (service, way), group in by_way(shares).items():
+        bad = [share for share in group if share.lost]
+        names = ", ".join(f"{share.vantage} → {share.node}" for share in bad[:12])
+        told = f'<td class="bad">✗ {escape(names)}</td>' if bad else f'<td class="faint">0 of {len(group)} pairs</td>'
+        probes = sum(share.attempts for share in group)
+        yield f"<tr><td>{escape(service)}</td><td>{escape(way)}</td><td>{probes}</td>{told}</tr>"
+    yield "</table></div>"
 
 
 def _cell(count: int, total: int, pods: int, *, expected: bool) -> str:

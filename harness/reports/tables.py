@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.model.observation import NodeFacts, Versions
+from harness.model.observation import NodeFacts, Versions, pod_of
 from harness.model.plan import Plan, PlannedPod, PlannedPort, PlannedService
+from harness.model.run import Share
 
 SHOWN_ENDPOINTS = 3
 """As ``kubectl get endpoints`` shows them."""
@@ -80,6 +81,22 @@ def short_names(pods: Sequence[str]) -> dict[str, str]:
 def _cut(pod: str) -> str:
     name = pod.rpartition("/")[2]
     return name if len(name) <= 26 else f"{name[:11]}…{name[-14:]}"
+
+
+def is_plain(share: Share) -> bool:
+    """Whether it is of the picture of every nodePort, from outside and from every node; pods are told apart."""
+    return share.way == "nodePort" and not pod_of(share.vantage)
+
+
+def by_way(shares: Iterable[Share]) -> dict[tuple[str, str], list[Share]]:
+    """Shares by Service and way: ``80/TCP, pods → nodePort 30008``."""
+    groups: dict[tuple[str, str], list[Share]] = {}
+    for share in shares:
+        at = f" {share.port}" if share.way == "nodePort" else ""
+        asker = "pods" if pod_of(share.vantage) else "nodes"
+        words = f"{share.service_port}/{share.protocol}, {asker} → {share.way}{at}"
+        groups.setdefault((share.service, words), []).append(share)
+    return groups
 
 
 def plan_table(plan: Plan) -> str:

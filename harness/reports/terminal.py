@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.reports.tables import made_of, short_names
+from harness.reports.tables import by_way, is_plain, made_of, short_names
 
 _SIGNS = {
     Status.PASS: ("✓", "green"),
@@ -37,9 +37,10 @@ def render(run: Run, *, width: int = 100, colour: bool = False) -> str:
     console = Console(
         file=out, width=width, force_terminal=colour, color_system="standard" if colour else None, highlight=False
     )
-    for promise in dict.fromkeys((share.service, share.port, share.protocol) for share in run.shares):
-        shares = [share for share in run.shares if (share.service, share.port, share.protocol) == promise]
-        _service(console, run, shares)
+    plain = [share for share in run.shares if is_plain(share)]
+    for promise in dict.fromkeys((share.service, share.port, share.protocol) for share in plain):
+        _service(console, run, [share for share in plain if (share.service, share.port, share.protocol) == promise])
+    _inside(console, [share for share in run.shares if not is_plain(share)])
     _verdicts(console, run)
     for diagnosis in run.diagnoses:
         _diagnosis(console, diagnosis)
@@ -166,6 +167,22 @@ def _pair(share: Share | None) -> Text:
     if share is None:
         return Text("–", "dim")
     return Text(f"✗ {share.lost}/{share.attempts}", "bold red") if share.lost else Text("✓", "green")
+
+
+def _inside(console: Console, shares: Sequence[Share]) -> None:
+    """What pods asked, and Services' own addresses: a line for each way, and a row for each pair that went wrong."""
+    if not shares:
+        return
+    console.print(Text("from pods, and to Services' own addresses", "bold"))
+    for (service, way), group in by_way(shares).items():
+        bad = [share for share in group if share.lost]
+        probes = f"{len(group)} pairs, {sum(share.attempts for share in group)} probes"
+        told = f"✗ {service} {way}: {probes}, {len(bad)} with failures" if bad else f"✓ {service} {way}: {probes}"
+        console.print(Padding(Text(told, "bold red" if bad else "dim"), (0, 0, 0, 2)))
+        for share in bad[:_WIDE]:
+            row = Text.assemble(f"{share.vantage} → {share.node}  ", _failed(share))
+            console.print(Padding(row, (0, 0, 0, 4)))
+    console.print()
 
 
 def _verdicts(console: Console, run: Run) -> None:

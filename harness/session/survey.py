@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from harness import probes, verdicts
 from harness.model.cluster import Cluster
-from harness.model.observation import OUTSIDE, Attempt, Job, NodeFacts
+from harness.model.observation import OUTSIDE, Attempt, Job, NodeFacts, pod_of
 from harness.model.plan import Plan
 from harness.model.progress import Listener, Step
 from harness.model.run import Run, Share
@@ -41,16 +41,30 @@ class Wanted:
     cells: tuple[verdicts.Cell, ...]
     known: tuple[Verdict, ...]
 
+    @property
+    def vantages(self) -> tuple[str, ...]:
+        """Where probes come from."""
+        return tuple(dict.fromkeys(cell.vantage for cell in self.cells))
 
-def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection) -> Wanted:
-    """What of this plan is looked at, as far as a person wants it.
+    @property
+    def homes(self) -> dict[str, str]:
+        """The nodes of the pods among them."""
+        return {cell.vantage: cell.home for cell in self.cells if pod_of(cell.vantage)}
+
+
+def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection, seed: int = 0) -> Wanted:
+    """What of this plan is looked at, as far as a person wants it; ``seed`` draws what is only looked at in part.
 
     Raises :class:`UsageError` when a pattern fits no check.
     """
     vantages = (OUTSIDE, *(node.name for node in cluster.nodes))
     addresses = {OUTSIDE: cluster.client_address} if cluster.client_address else {}
     cells = verdicts.expectations(plan, vantages, addresses)
+    inside = verdicts.inside(plan, seed, None if selection.everything else selection.wants_cell)
     known = (*verdicts.judge_plan(plan), *verdicts.left_out(plan, vantages, addresses))
+    if selection.everything:
+        known = (*known, *verdicts.sampled(plan, len(inside), seed))
+    cells = (*cells, *inside)
     names = [name for cell in cells for name in verdicts.names_of(cell)]
     names += [verdicts.name_of(verdict) for verdict in known]
     selection.check([*names, *(f"node-state: {node.name}" for node in cluster.nodes)])
@@ -64,12 +78,14 @@ def survey(
 
     Raises :class:`UsageError` when ``selection`` has a pattern that fits no check.
     """
-    look = wanted(cluster, plan, selection)
-    cells = look.cells
-    vantages = tuple(dict.fromkeys(cell.vantage for cell in cells))
     seed = secrets.randbelow(2**31)
+    look = wanted(cluster, plan, selection, seed)
+    cells, vantages = look.cells, look.vantages
     listener(Step(f"probing {len(cells)} cells: {len(vantages)} vantage points × {len(cluster.nodes)} nodes"))
-    with ThreadPoolExecutor(max_workers=1) as aside, probes.open_probers(cluster, vantages, seed=seed) as probers:
+    with (
+        ThreadPoolExecutor(max_workers=1) as aside,
+        probes.open_probers(cluster, vantages, homes=look.homes, seed=seed) as probers,
+    ):
         asked = aside.submit(probes.ask, cluster, plan)
         tallies, attempts = probe(probers, cells, listener)
         facts = asked.result()

@@ -17,12 +17,13 @@ Error rates, and why two stages: docs/decisions/0002-statistics.md.
 from harness.verdicts.catalogue import CHECKS, Check
 from harness.verdicts.controls import controls
 from harness.verdicts.diagnose import diagnose
-from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, expectations
+from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, expectations
+from harness.verdicts.inside import inside
 from harness.verdicts.judge import judge
 from harness.verdicts.planstate import judge_plan
 from harness.verdicts.promised import promised
 from harness.verdicts.selection import EVERYTHING, Selection, name_of, names_of
-from harness.verdicts.skips import left_out
+from harness.verdicts.skips import left_out, sampled
 from harness.verdicts.stages import Levels, next_round
 from harness.verdicts.tally import Counts, Need, Tallies, Tally, add, shares
 from harness.verdicts.turns import judge_turns, out_of_turn, turns_jobs
@@ -41,10 +42,12 @@ __all__ = [
     "Selection",
     "Tallies",
     "Tally",
+    "Way",
     "add",
     "controls",
     "diagnose",
     "expectations",
+    "inside",
     "judge",
     "judge_plan",
     "judge_turns",
@@ -54,6 +57,7 @@ __all__ = [
     "next_round",
     "out_of_turn",
     "promised",
+    "sampled",
     "shares",
     "turns_jobs",
 ]

@@ -47,6 +47,13 @@ CHECKS = (
         (2, 3, 13, 46, 51, 52, 54, 55, 57, 58, 61, 62),
     ),
     Check(
+        "hairpin",
+        "a pod of the Service that asks the Service is answered by itself too",
+        "upstream service.go",
+        "SSH to the pod's node, and a pod that is an endpoint",
+        (6, 57, 58),
+    ),
+    Check(
         "spread",
         "every pod gets its fair share of new connections",
         "kube-proxy: numgen random; docs/decisions/0002",
@@ -99,6 +106,12 @@ CHECKS = (
         "the Service's selector finds pods",
         "docs/decisions/0004",
         "a Service with a nodePort",
+    ),
+    Check(
+        "sample",
+        "not every way inside the cluster was asked; --focus asks more",
+        "docs/decisions/0008",
+        "pods",
     ),
     Check(
         "node-state",

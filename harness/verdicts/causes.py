@@ -169,6 +169,34 @@ CAUSES: dict[str, Cause] = {
         RULES,
         RESTART,
     ),
+    "hairpin-broken": Cause(
+        "{pod} does not reach itself through its Service",
+        "Its node leads it to the Service's pods, but what should come back to the pod itself is lost: without "
+        "masquerade the pod sees its own address as the client's and answers past the translation, or the bridge does "
+        "not send frames back to the port they came from{other}.",
+        "harness exec {home} -- nft list table ip nodeport (look for `masquerade`)",
+        RESTART,
+    ),
+    "pods-cut-off": Cause(
+        "Pods on {node} get no answer from Services ({other})",
+        "From outside and from {node} itself the same Services answer, so it is the way from the pods to the rules of "
+        "their node: their route, their interface, or a rule that drops what comes from them.",
+        "harness exec pod/{other} -- ip route; " + ALL_RULES,
+        "Mend the pod's route or narrow the rule; `harness apply` sets the pod network up again.",
+    ),
+    "cluster-ip-broken": Cause(
+        "{node} does not lead {ports} to the pods as it should",
+        "The same Service's nodePort on {node} is not at fault: it is the rules for the Service's own address{other}.",
+        RULES,
+        RESTART,
+    ),
+    "pod-ingress-broken": Cause(
+        "{node} does not lead pods from {other} to {ports} as it should",
+        "From outside and from nodes the same nodePort works, so it is what {node}, or the way to it, does with "
+        "packets whose source is a pod.",
+        RULES,
+        "Look for rules that treat the pod range differently, on both nodes; " + RESTART[0].lower() + RESTART[1:],
+    ),
     "endpoint-left-out": Cause(
         "{node} leaves {pod} out",
         "Nothing failed, but {pod} never got a connection through {node}, though asked directly it is not at fault: "
@@ -237,15 +265,15 @@ CAUSES: dict[str, Cause] = {
     ),
     "not-dropped": Cause(
         "{node} does not stay silent on {ports}",
-        "The node has no pod of the Service while externalTrafficPolicy is Local, or the client is not among the "
-        "allowed sources: a load balancer must see silence there. Who answered: {other}.",
+        "The node has no pod of the Service while the traffic policy is Local, or the client is not among the "
+        "allowed sources: silence is promised there, to load balancers above all. Who answered: {other}.",
         RULES,
         RESTART,
     ),
     "source-hidden": Cause(
         "{node} hides clients from their pods",
-        "With externalTrafficPolicy Local pods have to see the client's own address; they saw {other}: something "
-        "masquerades on {node}, our rules or those of somebody else.",
+        "Here pods have to see the client's own address (traffic policy Local, or a pod that asks one elsewhere); they "
+        "saw {other}: something masquerades on {node}, our rules or those of somebody else.",
         ALL_RULES + " (look for `masquerade` and `snat`)",
         RESTART,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.observation import pod_of
 from harness.model.verdict import Status, Verdict
 from harness.verdicts import promises, sequential, stats
 from harness.verdicts.case import Case, listed, outcomes, sizes, twice
@@ -25,7 +26,12 @@ def checks_of(cell: Cell) -> tuple[str, ...]:
         return ("answers", "responders", "affinity", *kept)
     spread = ("spread",) if cell.depth is Depth.SPREAD and len(cell.endpoints) > 1 else ()
     turns = ("turns",) if cell.dealt else ()
-    return ("answers", "responders", "coverage", *spread, *turns, *kept)
+    own = ("hairpin",) if _asks_itself(cell) else ()
+    return ("answers", "responders", "coverage", *own, *spread, *turns, *kept)
+
+
+def _asks_itself(cell: Cell) -> bool:
+    return any(endpoint.pod == pod_of(cell.vantage) for endpoint in cell.endpoints)
 
 
 def verdicts(case: Case) -> list[Verdict]:
@@ -48,6 +54,8 @@ def verdicts(case: Case) -> list[Verdict]:
         dirty = [verdict.check for verdict in found if verdict.status is Status.FAIL]
         silent = coverage.status is Status.INCONCLUSIVE
         found.append(_spread_skipped(case, dirty) if dirty or silent else _spread(case))
+    if _asks_itself(case.cell):
+        found.append(promises.hairpin(case, coverage))
     return [*found, *kept]
 
 

@@ -36,6 +36,7 @@ Directs = Mapping[tuple[str, Target], Counts]
 def controls(cells: Sequence[Cell], tallies: Tallies, levels: Levels | None = None) -> tuple[Job, ...]:
     """The control probes wanted: from every node that can be asked, to the pods of every Service port that alarmed."""
     budget = Budget.of(cells, levels or Levels())
+    cells = [cell for cell in cells if cell.plain]
     sick = {cell.promise for cell in cells if _alarmed(cell, tallies, budget)}
     nodes = list(dict.fromkeys(cell.vantage for cell in cells if cell.vantage not in (OUTSIDE, *tallies.lost)))
     jobs: dict[Job, None] = {}

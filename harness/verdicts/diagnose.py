@@ -11,16 +11,16 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from harness.model.observation import Attempt, NodeFacts
+from harness.model.observation import Attempt, NodeFacts, pod_of
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.verdicts import cell_rules, node_rules, pod_rules
+from harness.verdicts import cell_rules, inside_rules, node_rules, pod_rules
 from harness.verdicts.case import outcomes
 from harness.verdicts.causes import CAUSES
 from harness.verdicts.controls import sort_directs
 from harness.verdicts.expectations import Cell
 from harness.verdicts.finding import Finding
 from harness.verdicts.nodestate import CHECK, faults_of
-from harness.verdicts.shape import Shape, View, shapes
+from harness.verdicts.shape import Shape, View, inside_symptoms, shapes
 from harness.verdicts.tally import Tallies
 
 RULES: tuple[Callable[[Shape], list[Finding]], ...] = (
@@ -67,6 +67,7 @@ def diagnose(
         for rule in RULES:
             found += rule(shape)
     found = _without_echoes(found)
+    found += inside_rules.explain(inside_symptoms(cells, tallies, verdicts), found)
     groups: dict[tuple[str, str, str, str], list[Finding]] = {}
     for finding in found:
         groups.setdefault(finding.key, []).append(finding)
@@ -148,7 +149,8 @@ def _of_facts(
 ) -> list[Diagnosis]:
     """What nodes say of themselves and no diagnosis names yet, and nodes whose SSH alone is lost."""
     named = {finding.node for finding in found} | {each.endpoint.node for each in found if each.endpoint is not None}
-    lost = dict(tallies.lost) | {node.node: node.error for node in facts if not node.reachable}
+    of_nodes = {vantage: why for vantage, why in tallies.lost.items() if not pod_of(vantage)}
+    lost = of_nodes | {node.node: node.error for node in facts if not node.reachable}
     failed = {verdict.node for verdict in verdicts if verdict.check == CHECK and verdict.status is Status.FAIL}
     gone = [
         _diagnosis(Finding("ssh-lost", node, ()), why or "no answer", "")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
-from harness.model.observation import OUTSIDE, Ask, Target
+from harness.model.observation import OUTSIDE, Ask, Target, pod_of
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.workload import Protocol, TrafficPolicy
 from harness.plan.promises import has
@@ -38,11 +38,20 @@ class Depth(StrEnum):
     SILENT = "silent"
 
 
+class Way(StrEnum):
+    """What of a Service is asked: a node's nodePort, the Service's own address, or one that users gave it."""
+
+    NODE_PORT = "nodePort"
+    CLUSTER_IP = "ClusterIP"
+    EXTERNAL_IP = "externalIP"
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """An endpoint that should answer: its pod's key, and how the pod says who it is.
 
-    ``uid`` is empty where answers carry none (UDP): there a stale pod of the same name goes unnoticed.
+    ``uid`` is empty where answers carry none (UDP): there a stale pod of the same name goes unnoticed. ``near`` says
+    that it is on the node of the pod that asks, where the client's address is not promised to be kept.
     """
 
     pod: str
@@ -51,6 +60,7 @@ class Expected:
     node: str
     address: str
     port: int
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,8 @@ class Cell:
 
     ``source`` is the client address that pods have to see, ``hides`` one that they must not see, empty when none is
     promised or known. ``weights`` are those of the endpoints, none when their chances are equal; ``in_turn``: picked
-    each in its turn, not by chance. ``ask`` is how a foreign server is asked who it is.
+    each in its turn, not by chance. ``ask`` is how a foreign server is asked who it is. ``home`` is the
+    node that the vantage point is on, empty outside.
     """
 
     key: CellKey
@@ -80,6 +91,8 @@ class Cell:
     weights: tuple[int, ...] = ()
     ask: Ask | None = None
     in_turn: bool = False
+    home: str = ""
+    way: Way = Way.NODE_PORT
 
     @property
     def fair(self) -> tuple[float, ...]:
@@ -94,18 +107,25 @@ class Cell:
 
     @property
     def vantage(self) -> str:
-        """Where attempts come from: ``outside`` or a node's name."""
+        """Where attempts come from: ``outside``, a node's name, or a pod (``pod/default/web-1``)."""
         return self.key.vantage
 
     @property
     def node(self) -> str:
-        """The node whose nodePort is asked."""
+        """The node whose nodePort is asked, or whose rules lead from a Service's own address to a pod."""
         return self.key.target.node
 
     @property
     def nodeport(self) -> str:
-        """``30008/TCP``."""
-        return f"{self.key.target.port}/{self.key.target.protocol}"
+        """``30008/TCP``, or ``ClusterIP 10.97.1.2:80/TCP``."""
+        target = self.key.target
+        where = f"{target.port}/{target.protocol}"
+        return where if self.way is Way.NODE_PORT else f"{self.way} {target.address}:{where}"
+
+    @property
+    def plain(self) -> bool:
+        """Whether a nodePort is asked from outside or by a node: what the shape of an outage is made of."""
+        return self.way is Way.NODE_PORT and not pod_of(self.vantage)
 
     @property
     def promise(self) -> tuple[str, int, str]:
@@ -152,7 +172,7 @@ def _cell(
     external = vantage != node.name
     local = external and service.external_traffic_policy is TrafficPolicy.LOCAL
     served = [endpoint for endpoint in port.endpoints if not local or pods[endpoint.address].node == node.name]
-    if external and service.allowed_sources and not _allowed(source, service.allowed_sources):
+    if external and service.allowed_sources and not allowed(source, service.allowed_sources):
         depth, served = Depth.SILENT, []
     elif not port.endpoints:
         depth = Depth.REFUSED
@@ -163,9 +183,10 @@ def _cell(
     else:
         depth = Depth.SPREAD if vantage in (OUTSIDE, node.name) else Depth.COVERAGE
     target = Target(node.name, node.address, port.node_port or 0, port.protocol)
-    endpoints = tuple(_expected(endpoint, pods[endpoint.address], port.protocol) for endpoint in served)
+    endpoints = tuple(expected(endpoint, pods[endpoint.address], port.protocol) for endpoint in served)
     kept = source if local and served and has(node, "client-address") else ""
-    return Cell(CellKey(vantage, target), service.key, port.port, depth, endpoints, kept)
+    home = "" if vantage == OUTSIDE else vantage
+    return Cell(CellKey(vantage, target), service.key, port.port, depth, endpoints, kept, home=home)
 
 
 def _promised(cell: Cell, service: PlannedService, node: PlannedNode) -> bool:
@@ -177,7 +198,8 @@ def _promised(cell: Cell, service: PlannedService, node: PlannedNode) -> bool:
     return cell.depth is not Depth.SILENT or has(node, silent)
 
 
-def _allowed(source: str, networks: Sequence[str]) -> bool:
+def allowed(source: str, networks: Sequence[str]) -> bool:
+    """Whether an address lies in one of the networks."""
     return any(IPv4Address(source) in IPv4Network(network) for network in networks)
 
 
@@ -185,6 +207,7 @@ def _node_ports(plan: Plan) -> list[tuple[PlannedService, PlannedPort]]:
     return [(service, port) for service in plan.services for port in service.ports if port.node_port is not None]
 
 
-def _expected(endpoint: Endpoint, pod: PlannedPod, protocol: Protocol) -> Expected:
+def expected(endpoint: Endpoint, pod: PlannedPod, protocol: Protocol) -> Expected:
+    """How that pod says who it is."""
     told = pod.uid if protocol is Protocol.TCP else ""
     return Expected(pod.key, pod.name, told, pod.node, endpoint.address, endpoint.port)

@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.model.observation import NodeFacts, Outcome
+from harness.model.observation import NodeFacts, Outcome, pod_of
 from harness.model.verdict import Status, Verdict
 from harness.verdicts import checks
 from harness.verdicts.case import Case
@@ -65,7 +65,14 @@ def judge(
         verdicts += [_excused(verdict, cell, tallies, unreachable) for verdict in checks.verdicts(case)]
     unprobed = Counter(cell.vantage for cell in cells if cell.vantage in tallies.lost)
     told = {node.node for node in facts if not node.reachable}
-    verdicts += [_lost(vantage, why, unprobed[vantage]) for vantage, why in tallies.lost.items() if vantage not in told]
+    homes = {cell.vantage: cell.home for cell in cells if pod_of(cell.vantage)}
+    verdicts += [
+        _closed(vantage, homes[vantage], why, unprobed[vantage])
+        if vantage in homes
+        else _lost(vantage, why, unprobed[vantage])
+        for vantage, why in tallies.lost.items()
+        if vantage not in told and homes.get(vantage) not in unreachable
+    ]
     return (*verdicts, *judge_nodes(facts, generation, unprobed))
 
 
@@ -77,7 +84,7 @@ def _even_promises(cells: Sequence[Cell], tallies: Tallies) -> set[tuple[str, in
     """Service ports whose picks, over all cells together, are dealt in turn rather than drawn."""
     tables: dict[tuple[str, int, str], list[list[int]]] = {}
     for cell in cells:
-        if cell.depth is Depth.SPREAD and not cell.weights:
+        if cell.depth is Depth.SPREAD and cell.plain and not cell.weights:
             tables.setdefault(cell.promise, []).append(tallies.of(cell).both.of(cell.endpoints))
     return {promise for promise, counts in tables.items() if evenness(counts) < EVEN}
 
@@ -99,6 +106,12 @@ def _excused(verdict: Verdict, cell: Cell, tallies: Tallies, unreachable: frozen
         return verdict
     why = f"{verdict.summary}; but {blamed} is not reachable over SSH either, so this is put down to the rig"
     return replace(verdict, status=Status.ERROR, summary=why)
+
+
+def _closed(vantage: str, home: str, why: str, cells: int) -> Verdict:
+    """A pod that could not be entered though its node answers: if it is gone, its own checks fail."""
+    told = f"{cells} cells could not be asked from here: {why}"
+    return Verdict("answers", f"{vantage} → every Service", Status.INCONCLUSIVE, told, node=home, vantage=vantage)
 
 
 def _lost(vantage: str, why: str, cells: int) -> Verdict:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from harness.model.observation import pod_of
 from harness.model.verdict import Status, Verdict
 from harness.verdicts.case import Case, listed, outcomes, sizes, twice
 from harness.verdicts.stages import refuses, stays_closed, stays_silent, strays
+
+
+def hairpin(case: Case, coverage: Verdict) -> Verdict:
+    """A pod of the Service that asks is among those that answer; what is said of the others is ``coverage``."""
+    own, both = pod_of(case.cell.vantage), case.both
+    times = both.answers.get(own, 0)
+    if times:
+        return case.verdict("hairpin", Status.PASS, f"the pod reached itself, {times} times in {both.n}")
+    told = f"the pod never reached itself, in {both.n} attempts: {outcomes(both) or 'none failed'}"
+    alone = both.answered == 0 and len(case.cell.endpoints) == 1
+    return case.verdict("hairpin", Status.FAIL if alone and case.second.n else coverage.status, told)
 
 
 def refused(case: Case) -> Verdict:
@@ -25,9 +37,9 @@ def refused(case: Case) -> Verdict:
 def dropped(case: Case) -> Verdict:
     """Who must not be served, or not here, meets silence."""
     both = case.both
-    if stays_silent(both):
+    if stays_silent(case.cell, both):
         return case.verdict("dropped", Status.PASS, f"as promised, {both.n} of {both.n} attempts met silence")
-    status = twice(case, lambda counts: 0 if stays_silent(counts) else 1)
+    status = twice(case, lambda counts: 0 if stays_silent(case.cell, counts) else 1)
     came = f"{both.answered} answered" + (f", by {listed(both.wrong)}" if both.wrong else "")
     told = f"should be dropped in silence, but of {both.n} attempts {came}; {outcomes(both) or 'none failed'}"
     return case.verdict("dropped", status, told if status is Status.FAIL else f"transient: {told}")

@@ -56,7 +56,11 @@ class Selection:
 
     def of_cells(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
         """The cells that have to be probed: those of which one check is wanted."""
-        return tuple(cell for cell in cells if any(self.wants(name) for name in names_of(cell)))
+        return tuple(cell for cell in cells if self.wants_cell(cell))
+
+    def wants_cell(self, cell: Cell) -> bool:
+        """Whether one of the checks of a cell is wanted."""
+        return any(self.wants(name) for name in names_of(cell))
 
     def of_verdicts(self, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
         """The verdicts wanted; of what was probed for them, what went wrong is told too unless it is to be skipped."""

@@ -195,17 +195,31 @@ def shapes(
             sick.setdefault(verdict.subject, []).append(verdict)
     unreachable = frozenset(tallies.lost) | {node.node for node in facts if not node.reachable}
     found = []
-    for promise in dict.fromkeys(cell.promise for cell in cells):
+    for promise in dict.fromkeys(cell.promise for cell in cells if cell.plain):
         views = tuple(
             _view(cell, tallies.of(cell).both, str(cell) in sick)
             for cell in cells
-            if cell.promise == promise and tallies.of(cell).both.n
+            if cell.plain and cell.promise == promise and tallies.of(cell).both.n
         )
         if views:
             shape = Shape(views, {node.node: node for node in facts}, directs, unreachable, generation)
             shape.pending = [each for view in views for each in _symptoms(view, sick.get(str(view.cell), []))]
             found.append(shape)
     return found
+
+
+def inside_symptoms(cells: Sequence[Cell], tallies: Tallies, verdicts: Iterable[Verdict]) -> list[Symptom]:
+    """The symptoms of the cells that are in no shape: of pods that ask, and of Services' own addresses."""
+    sick: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.status in (Status.FAIL, Status.ERROR):
+            sick.setdefault(verdict.subject, []).append(verdict)
+    views = [
+        _view(cell, tallies.of(cell).both, sick=True)
+        for cell in cells
+        if not cell.plain and str(cell) in sick and tallies.of(cell).both.n
+    ]
+    return [each for view in views for each in _symptoms(view, sick[str(view.cell)])]
 
 
 def _view(cell: Cell, counts: Counts, sick: bool) -> View:

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness.model.forwarder import FORWARDERS
 from harness.model.plan import Plan
 from harness.model.verdict import Status, Verdict
-from harness.plan.promises import unkept
+from harness.plan.promises import has, unkept
+from harness.verdicts.inside import count
 
 CHECKS = {
     "affinity": ("affinity",),
     "client-address": ("source", "dropped"),
     "allowed-sources": ("dropped",),
     "udp": ("answers",),
+    "external-addresses": ("answers",),
+    "internal-policy": ("dropped",),
 }
 """The checks that a feature which a forwarder has not takes away. Other features are of things no check asks for."""
 
 
+def sampled(plan: Plan, looked_at: int, seed: int) -> tuple[Verdict, ...]:
+    """One SKIP that says how many cells inside were left to chance, if any was."""
+    total = count(plan)
+    if looked_at >= total:
+        return ()
+    told = f"{looked_at} of {total} cells inside the cluster were drawn (seed {seed}); --focus 'pod/' asks more"
+    return (Verdict("sample", "pods and Services' own addresses", Status.SKIP, told),)
+
+
 def left_out(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str]) -> tuple[Verdict, ...]:
     """One SKIP for each vantage point and Service port, and each forwarder's lack, that ``expectations`` leaves out."""
-    return (*_of_clients(plan, vantages, addresses), *_of_forwarders(plan))
+    return (*_of_clients(plan, vantages, addresses), *_of_forwarders(plan), *_cluster_ips(plan), *_external(plan))
 
 
 def _of_forwarders(plan: Plan) -> Iterator[Verdict]:
@@ -44,6 +57,24 @@ def _of_clients(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str
         for vantage in vantages
         if vantage not in known
     )
+
+
+def _cluster_ips(plan: Plan) -> Iterator[Verdict]:
+    for node in plan.nodes:
+        if not has(node, "cluster-addresses") and any(service.cluster_addresses for service in plan.services):
+            lacks = FORWARDERS[node.backend].lacks["cluster-addresses"]
+            told = f"forwarder {node.backend} of {node.name} has no cluster-addresses: {lacks}"
+            evidence = {"forwarder": node.backend, "feature": "cluster-addresses"}
+            yield Verdict("answers", f"every ClusterIP on {node.name}", Status.SKIP, told, node.name, evidence=evidence)
+
+
+def _external(plan: Plan) -> Iterator[Verdict]:
+    for service in plan.services:
+        if service.external_addresses:
+            shown = ", ".join(service.external_addresses)
+            told = "asked from pods only: neither the outside client nor nodes are promised a route to it"
+            subject = f"outside and nodes → externalIP {shown}, {service.key}"
+            yield Verdict("answers", subject, Status.SKIP, told, service=service.key)
 
 
 def _unknown_client(vantage: str, service: str, port: str, networks: str) -> Verdict:

@@ -9,7 +9,7 @@ count against the limit too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -101,9 +101,14 @@ def refuses(counts: Counts) -> bool:
     return counts.answered == 0 and any(counts.failures.get(outcome) for outcome in ACTIVE_REFUSALS)
 
 
-def stays_silent(counts: Counts) -> bool:
-    """Whether nothing at all came back: a firewall's *drop*, not a refusal."""
-    return counts.failures.get(Outcome.TIMEOUT, 0) == counts.n
+def stays_silent(cell: Cell, counts: Counts) -> bool:
+    """Whether nothing at all came back: a firewall's *drop*, not a refusal.
+
+    The kernel tells a sender on the node itself that its datagram was dropped on the way out (EPERM, send(2)).
+    """
+    told = cell.vantage == cell.node and cell.key.target.protocol is Protocol.UDP
+    dropped = (Outcome.TIMEOUT, Outcome.UNREACHABLE) if told else (Outcome.TIMEOUT,)
+    return sum(counts.failures.get(outcome, 0) for outcome in dropped) == counts.n
 
 
 def stays_closed(counts: Counts) -> bool:
@@ -111,7 +116,11 @@ def stays_closed(counts: Counts) -> bool:
     return counts.answered == 0 and counts.failed == sum(counts.failures.get(each, 0) for each in UNANSWERED)
 
 
-_AS_PROMISED = {Depth.REFUSED: refuses, Depth.CLOSED: stays_closed, Depth.SILENT: stays_silent}
+_AS_PROMISED: dict[Depth, Callable[[Cell, Counts], bool]] = {
+    Depth.REFUSED: lambda _cell, counts: refuses(counts),
+    Depth.CLOSED: lambda _cell, counts: stays_closed(counts),
+    Depth.SILENT: stays_silent,
+}
 
 
 def strays(counts: Counts) -> int:
@@ -122,7 +131,7 @@ def strays(counts: Counts) -> int:
 def alarm(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Alarm:
     """What one stage's sample cries about, at ``alpha`` for the test of shares."""
     if cell.depth in UNHEARD:
-        return Alarm.NONE if counts.n == 0 or _AS_PROMISED[cell.depth](counts) else Alarm.HARD
+        return Alarm.NONE if counts.n == 0 or _AS_PROMISED[cell.depth](cell, counts) else Alarm.HARD
     if counts.bad or (cell.depth is Depth.STICKY and strays(counts)):
         return Alarm.HARD
     if cell.depth is Depth.STICKY:

@@ -30,7 +30,8 @@ class Counts:
     ``answers`` maps pod keys to answers, ``wrong`` the names of others who answered, ``failures`` outcomes.
     ``late`` counts answers whose connection needed a second SYN. ``set_aside`` counts attempts that say nothing,
     because the prober was held up; they are in ``asked``, but not in ``n``. ``sources`` maps the client addresses
-    that pods saw to answers. ``connect_ms`` are the times of all answers that were not held up.
+    that pods saw to answers, but for pods that are *near*. ``connect_ms`` are the times of all answers that were not
+    held up.
     """
 
     asked: int = 0
@@ -153,6 +154,7 @@ def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
     answered = [attempt for attempt in usable if attempt.outcome is Outcome.OK]
     failed = [attempt for attempt in usable if attempt.outcome is not Outcome.OK]
     named = [(_expected(attempt, endpoints), attempt) for attempt in answered]
+    near = {endpoint.pod for endpoint in endpoints if endpoint.near}
     timed = [attempt.connect_ms for attempt in answered if attempt.connect_ms is not None and not attempt.stalled]
     return Counts(
         asked=len(attempts),
@@ -161,7 +163,9 @@ def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
         failures=Counter(attempt.outcome for attempt in failed),
         late=sum(ms >= LATE_MS for ms in timed),
         set_aside=len(attempts) - len(usable),
-        sources=Counter(attempt.seen_source.rpartition(":")[0] for attempt in answered if attempt.seen_source),
+        sources=Counter(
+            attempt.seen_source.rpartition(":")[0] for pod, attempt in named if attempt.seen_source and pod not in near
+        ),
         details=Counter(f"{attempt.outcome}: {attempt.detail}" for attempt in failed if attempt.detail),
         connect_ms=tuple(timed),
     )
@@ -202,6 +206,8 @@ def _share(cell: Cell, counts: Counts) -> Share:
         connect_ms_p50=_quantile(ordered, 0.5),
         connect_ms_p99=_quantile(ordered, 0.99),
         promise=str(cell.depth),
+        way=str(cell.way),
+        service_port=cell.port,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as stdlib_json
 import os
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -46,6 +47,8 @@ def passing() -> Run:
         share(OUTSIDE, "n1", (85, 82, 83)),
         share(OUTSIDE, "n2", (108, 124, 101)),
         share("n1", "n2", (14, 13, 13)),
+        replace(share(f"pod/{PODS[0]}", "n1", (14, 13, 13)), service_port=80),
+        replace(share("n2", "n2", (20, 13, 7)), way="ClusterIP", port=80, service_port=80),
     )
     verdicts = (
         Verdict(
@@ -67,7 +70,8 @@ def passing() -> Run:
 
 def failing() -> Run:
     shares = (share(OUTSIDE, "n1", (120, 130, 0), late=9), share(OUTSIDE, "n2", (0, 0, 0), {"refused": 40}),
-              share("n1", "n2", (0, 0, 0), {"refused": 20}))  # fmt: skip
+              share("n1", "n2", (0, 0, 0), {"refused": 20}),
+              replace(share(f"pod/{PODS[0]}", "n2", (14, 0, 13), {"timeout": 9}), service_port=80))  # fmt: skip
     bad = Verdict(
         "answers", "outside → n2", Status.FAIL, "0 of 40 <answered> & \x07 refused", "n2", OUTSIDE, "default/web"
     )

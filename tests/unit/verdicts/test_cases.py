@@ -43,6 +43,8 @@ def plan_of(case: Mapping[str, Any]) -> Plan:
         affinity_seconds=case.get("affinity_seconds", 0),
         external_traffic_policy=TrafficPolicy(case.get("external_traffic_policy", "Cluster")),
         allowed_sources=tuple(case.get("allowed_sources", ())),
+        internal_traffic_policy=TrafficPolicy(case.get("internal_traffic_policy", "Cluster")),
+        cluster_addresses=("10.97.0.1",) if case.get("inside") else (),
     )  # fmt: skip
     return Plan("lab", 7, nodes, pods, (service,))
 
@@ -78,7 +80,8 @@ def well(cell: verdicts.Cell) -> Mapping[str, Any]:
 def tallies_of(case: Mapping[str, Any], cells: tuple[verdicts.Cell, ...]) -> verdicts.Tallies:
     found = {}
     for cell in cells:
-        row = fitting(case.get("rows", {}), cell.vantage, cell.node, None)
+        where = cell.node if cell.way is verdicts.Way.NODE_PORT else str(cell.way)
+        row = fitting(case.get("rows", {}), cell.vantage, where, None)
         first = counts_of(row or well(cell))
         again = counts_of(row["again"]) if row and "again" in row else first
         found[cell.key] = verdicts.Tally(first, again if row else None)
@@ -108,6 +111,7 @@ def facts_of(case: Mapping[str, Any]) -> list[NodeFacts]:
 def outcome_of(case: Mapping[str, Any]) -> str:
     plan = plan_of(case)
     cells = verdicts.expectations(plan, (OUTSIDE, *case["nodes"]), case.get("addresses"))
+    cells += verdicts.inside(plan) if case.get("inside") else ()
     tallies, facts = tallies_of(case, cells), facts_of(case)
     found = verdicts.judge(cells, tallies, facts, generation=7, seed=1)
     diagnoses = verdicts.diagnose(cells, tallies, found, facts, directs_of(case, plan), generation=7)

@@ -137,10 +137,16 @@ def unit_states():
 
 
 def links():
-    """The host ends of the pods' veths by key; true where it is up and in the bridge."""
-    shown = json.loads(run("ip", "-json", "link", "show"))
+    """The host ends of the pods' veths by key; true where it is up, in the bridge, and gets its own frames back."""
+    shown = json.loads(run("ip", "-json", "-details", "link", "show"))
     found = {LINK.fullmatch(link["ifname"]): link for link in shown if LINK.fullmatch(link["ifname"])}
-    return {match[1]: link.get("master") == "cni0" and "UP" in link["flags"] for match, link in found.items()}
+    return {match[1]: is_whole(link) for match, link in found.items()}
+
+
+def is_whole(link):
+    """Whether a link is as :func:`attach` makes it."""
+    reflects = link.get("linkinfo", {}).get("info_slave_data", {}).get("hairpin")
+    return link.get("master") == "cni0" and "UP" in link["flags"] and bool(reflects)
 
 
 def reaches_out(key, pod, network):
@@ -213,6 +219,8 @@ def attach(pods, network):
             f"netns add pod-{key}",
             f"link add pod{key} type veth peer name eth0 address {hardware} netns pod-{key}",
             f"link set pod{key} alias {name_of(pod)[:250]} master cni0 up",
+            # Where bridges call iptables (br_netfilter), what a pod sends to itself by a Service is bridged back.
+            f"link set pod{key} type bridge_slave hairpin on",
         ]
     run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
 

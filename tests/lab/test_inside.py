@@ -1,0 +1,182 @@
+"""Pods as vantage points, and Services' own addresses, on real nodes: healthy, and each promise seen broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from harness.drivers import Wish
+from harness.model.cluster import Cluster
+from harness.model.plan import Plan
+from harness.model.progress import silent
+from harness.model.verdict import Status
+from harness.session import run, survey
+from harness.session.lab import Lab
+from harness.verdicts import Selection
+from tests.lab.faults import SETTLE, Injection, injected
+
+pytestmark = pytest.mark.lab
+
+MANIFESTS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: idle}, spec: {containers: [{name: idle, image: nginx}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  selector: {app: web}
+  externalIPs: [203.0.113.7]
+  ports: [{name: http, port: 80, nodePort: 30008}, {name: too, port: 8080, targetPort: 80, nodePort: 30009}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: inner}
+spec:
+  type: NodePort
+  selector: {app: web}
+  internalTrafficPolicy: Local
+  ports: [{port: 80, nodePort: 30010}]
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("inside")
+    lab = Lab.at(folder, "inside", "nspawn")
+    manifests = folder / "app.yaml"
+    manifests.write_text(MANIFESTS)
+    try:
+        lab.driver.up(Wish(3), lambda _text: None)
+        run.apply_only(lab, [str(manifests)], silent)
+        yield lab
+    finally:
+        lab.driver.down(lambda _text: None)
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Cluster:
+    return lab.cluster()
+
+
+@pytest.fixture(scope="module")
+def plan(lab: Lab, cluster: Cluster) -> Plan:
+    applied = lab.applied_plan(cluster)
+    assert applied is not None
+    return applied
+
+
+def home(plan: Plan, name: str) -> str:
+    """The node of the pod whose name begins so."""
+    return next(pod.node for pod in plan.pods if pod.name.startswith(name))
+
+
+def test_pods_and_own_addresses_pass_where_all_is_well(cluster: Cluster, plan: Plan) -> None:
+    found = survey.survey(cluster, plan, silent)
+    assert [str(verdict) for verdict in found.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []
+    subjects = {f"{verdict.check}: {verdict.subject}" for verdict in found.verdicts if verdict.status is Status.PASS}
+    lonely = home(plan, "idle")
+    assert any(f"dropped: pod/default/idle → {lonely}, default/inner 80 on ClusterIP" in each for each in subjects)
+    assert any("coverage: pod/default/idle" in each and "on 30008/TCP" in each for each in subjects)
+    assert any("on externalIP 203.0.113.7:80/TCP" in each for each in subjects)
+    assert sum(each.startswith("hairpin: pod/default/web") for each in subjects) >= 4
+    assert sum(each.startswith("source: pod/") for each in subjects) >= 2
+
+
+def stranger(hook: str, priority: int, rule: str, kind: str = "filter") -> str:
+    chain = f"type {kind} hook {hook} priority {priority};"
+    return f"nft 'table ip stranger {{ chain c {{ {chain} {rule}; }}; }}'"
+
+
+def no_hairpin(plan: Plan) -> Injection:
+    pod = next(pod for pod in plan.pods if pod.name.startswith("web"))
+    rule = f"ip saddr {pod.address} ip daddr {pod.address} drop"
+    return Injection(pod.node, stranger("forward", -5, rule), *_THERE)
+
+
+def no_cluster_ip(plan: Plan) -> Injection:
+    (service,) = [service for service in plan.services if service.name == "web"]
+    place = f"{service.cluster_addresses[0]} . tcp . 80"
+    breaks = f"nft delete element ip nodeport services {{ {place} }}"
+    proof = f"! nft get element ip nodeport services {{ {place} }} 2>/dev/null"
+    return Injection("n2", breaks, proof, f"systemctl reload nodeportd && {SETTLE} {plan.generation}")
+
+
+def pods_shut_in(plan: Plan) -> Injection:
+    rule = 'iifname "cni0" tcp dport { 80, 8080, 30008, 30009, 30010 } drop'
+    return Injection(home(plan, "idle"), stranger("prerouting", -150, rule), *_THERE)
+
+
+def pods_of_others_shut_out(plan: Plan) -> Injection:
+    node = plan.nodes[(_index(plan, home(plan, "idle")) + 1) % len(plan.nodes)].name
+    address = next(pod.address for pod in plan.pods if pod.name == "idle")
+    rule = f"ip saddr {address} tcp dport {{ 30008, 30009, 30010 }} drop"
+    return Injection(node, stranger("prerouting", -150, rule), *_THERE)
+
+
+def pods_hidden(plan: Plan) -> Injection:
+    rule = 'iifname "cni0" ct original ip daddr 10.96.0.0/12 masquerade'
+    return Injection(home(plan, "idle"), stranger("postrouting", 90, rule, "nat"), *_THERE)
+
+
+def refused_in_place_of_silence(plan: Plan) -> Injection:
+    (service,) = [service for service in plan.services if service.name == "inner"]
+    rule = f"ip daddr {service.cluster_addresses[0]} tcp dport 80 reject with tcp reset"
+    return Injection(home(plan, "idle"), stranger("prerouting", -150, rule), *_THERE)
+
+
+def _index(plan: Plan, name: str) -> int:
+    return [node.name for node in plan.nodes].index(name)
+
+
+_THERE = ("nft list table ip stranger", "nft delete table ip stranger")
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "cause", "about"),
+    [
+        pytest.param(no_hairpin, "hairpin", "hairpin-broken", "web", id="a pod does not reach itself"),
+        pytest.param(no_cluster_ip, "answers", "cluster-ip-broken", "", id="a ClusterIP leads nowhere"),
+        pytest.param(pods_shut_in, "answers", "pods-cut-off", "idle", id="pods are shut in"),
+        pytest.param(pods_of_others_shut_out, "answers", "pod-ingress-broken", "idle", id="pods are shut out"),
+        pytest.param(pods_hidden, "source", "source-hidden", "idle", id="a pod is hidden from pods elsewhere"),
+        pytest.param(refused_in_place_of_silence, "dropped", "not-dropped", "idle", id="refused in place of silence"),
+    ],
+)
+def test_a_broken_promise_inside_is_found_with_node_and_cause(
+    fault: Callable[[Plan], Injection], check: str, cause: str, about: str, cluster: Cluster, plan: Plan
+) -> None:
+    injection = fault(plan)
+    with injected(cluster, injection):
+        found = survey.survey(cluster, plan, silent)
+    failed = [verdict for verdict in found.verdicts if verdict.status is Status.FAIL]
+    assert any(each.check == check and each.node == injection.node for each in failed), [str(each) for each in failed]
+    told = {(diagnosis.cause, diagnosis.node) for diagnosis in found.diagnoses}
+    assert (cause, injection.node) in told, [(each.cause, each.node, each.title) for each in found.diagnoses]
+    assert len(told - {("node-state", injection.node)}) == 1, "one fault is one diagnosis"
+    accused = next(diagnosis for diagnosis in found.diagnoses if diagnosis.cause == cause)
+    assert about in f"{accused.title} {accused.text}"
+
+
+def test_all_is_well_again_after_the_faults(cluster: Cluster, plan: Plan) -> None:
+    again = survey.survey(cluster, plan, silent)
+    assert [str(verdict) for verdict in again.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []
+
+
+def test_a_focus_on_pods_asks_from_all_of_them(cluster: Cluster, plan: Plan) -> None:
+    found = survey.survey(cluster, plan, silent, Selection(("hairpin",)))
+    assert {verdict.check for verdict in found.verdicts} == {"hairpin"}
+    assert {verdict.vantage for verdict in found.verdicts} == {
+        f"pod/{pod.key}" for pod in plan.pods if pod.name.startswith("web")
+    }
