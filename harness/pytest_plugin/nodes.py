@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import pytest
 import testinfra
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RigError
 from harness.model.cluster import Cluster, Node
-from harness.model.observation import OUTSIDE, Job, Outcome, Target
+from harness.model.observation import OUTSIDE, Job, Outcome, Target, Versions
 from harness.model.plan import Plan, PlannedPort
 from harness.model.verdict import Verdict
 from harness.probes import ssh
 from harness.probes.prober import open_probers
-from harness.pytest_plugin import OWNER
-from harness.session import choice, collect, nodes, record, remote, run, settings
+from harness.pytest_plugin import foreseen, shared
+from harness.session import collect, inspect, nodes, record, remote, run
 from harness.session.lab import Lab
 
-Result = TypeVar("Result")
-
-
-@dataclass(slots=True)
-class Shared:
-    """What the workers of a session tell each other."""
-
-    made: bool
-    ready: bool = False
-    verdicts: tuple[Verdict, ...] | None = None
+_JOURNAL_LINES = 80
 
 
 @dataclass(slots=True)
@@ -45,41 +33,41 @@ class Nodes:
     cluster: Cluster
     plan: Plan | None
     owner: str
+    versions: dict[str, Versions] = field(default_factory=dict)
 
-    def by_name(self) -> dict[str, Node]:
-        """Every node by its name."""
-        return {node.name: node for node in self.cluster.nodes}
+    def node(self, name: str) -> Node:
+        """The node of that name."""
+        return next(node for node in self.cluster.nodes if node.name == name)
 
-    def services(self) -> dict[str, PlannedPort]:
-        """Every nodePort, by the name of its Service and its number."""
-        found = {
-            f"{service.namespace}/{service.name}:{port.node_port}/{port.protocol}": port
-            for service in (self.plan.services if self.plan else ())
-            for port in service.ports
-            if port.node_port
-        }
-        if not found:
-            raise pytest.UsageError("no nodePort was applied to these nodes: give --harness-manifests PATH")
-        return found
+    def service(self, key: str) -> PlannedPort:
+        """The nodePort that was foreseen by this key."""
+        return foreseen.ports(self.plan)[key]
 
-    def verdicts(self) -> dict[str, tuple[Verdict, ...]]:
-        """The verdicts of one survey, by node and check."""
-        with _shared(self.lab, self.owner) as file:
-            shared = msgspec.json.decode(file.read_bytes(), type=Shared)
-            if shared.verdicts is None:
-                shared.verdicts = _asked(lambda: run.verify_only(self.lab, lambda _: None)).verdicts
-                file.write_bytes(msgspec.json.encode(shared))
-        found: dict[str, tuple[Verdict, ...]] = {}
-        for verdict in shared.verdicts:
-            key = f"{verdict.node or 'cluster'}-{verdict.check}"
-            found[key] = (*found.get(key, ()), verdict)
-        return found
+    def verdicts(self, key: str) -> tuple[Verdict, ...]:
+        """The verdicts of one node and check, of one survey for the whole session.
+
+        A case without a verdict fails: what was to be judged was not.
+        """
+        found: dict[str, list[Verdict]] = {}
+        for verdict in self._survey():
+            found.setdefault(foreseen.key_of(verdict), []).append(verdict)
+        if key == foreseen.UNFORESEEN:
+            known = set(foreseen.Foreseen(self.lab, self.cluster, self.plan).checks())
+            return tuple(one for name, verdicts in found.items() if name not in known for one in verdicts)
+        if key not in found:
+            broken = "; ".join(one.summary for one in found.get("cluster-rig", ())) or "its cells were not probed"
+            pytest.fail(f"the survey has no verdict on {key}: {broken}", pytrace=False)
+        return tuple(found[key])
+
+    def _survey(self) -> tuple[Verdict, ...]:
+        with shared.record(self.lab.home) as known:
+            mine = known.sessions[self.owner]
+            if mine.verdicts is None:
+                mine.verdicts = run.verify_only(self.lab, lambda _: None).verdicts
+            return mine.verdicts
 
     def probe(self, node: Node, service: PlannedPort, vantage: str = OUTSIDE, attempts: int = 30) -> Counter[str]:
-        """Answers by the pod that gave them, failures by their outcome.
-
-        Raises :class:`harness.errors.RigError` when the vantage point is lost: that says nothing of the node.
-        """
+        """Answers by the pod that gave them, failures by their outcome; fails when the vantage point is lost."""
         assert service.node_port is not None  # noqa: S101 - only nodePorts are handed out
         job = Job(vantage, Target(node.name, node.address, service.node_port, service.protocol), attempts)
         with open_probers(self.cluster, [vantage]) as probers:
@@ -90,97 +78,95 @@ class Nodes:
 
     def host(self, node: Node) -> Any:
         """testinfra's view of a node. The scheme is always given: without one, testinfra would ask this machine."""
-        config = self.cluster.ssh_config
-        sudo = ssh.user_of(config, node.name) != "root"
-        return testinfra.get_host(
-            f"ssh://{node.name}", ssh_config=str(config), ssh_extra_args="-o BatchMode=yes", sudo=sudo
-        )
+        return testinfra.get_host(f"ssh://{node.name}", ssh_config=str(self.cluster.ssh_config),
+                                  ssh_extra_args="-o BatchMode=yes", sudo=self.sudo(node.name))  # fmt: skip
 
-    def lead_testinfra(self, config: pytest.Config) -> None:
-        """Have testinfra's ``host`` be each of our nodes: without hosts it would test the machine that runs pytest."""
-        config.option.hosts = ",".join(f"ssh://{node.name}" for node in self.cluster.nodes)
-        config.option.ssh_config = str(self.cluster.ssh_config)
-        config.option.sudo = any(ssh.user_of(self.cluster.ssh_config, n.name) != "root" for n in self.cluster.nodes)
+    def sudo(self, name: str) -> bool:
+        """Whether we are somebody else than root on a node."""
+        return ssh.user_of(self.cluster.ssh_config, name) != "root"
 
-    def properties(self) -> list[tuple[str, str]]:
-        """Driver and versions, for JUnit; ``kernel`` is this machine's own."""
-        return [("driver", self.cluster.driver), *record.provenance().items()]
+    def properties(self, params: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """For JUnit: driver, what the nodes of a case run on, and what runs on this machine."""
+        if not self.versions:
+            self.versions.update(inspect.versions_of(self.cluster))
+        said = [(f"{name} {field}", getattr(self.versions[name], field))
+                for name in self.concerned(params) for field in Versions.__dataclass_fields__]  # fmt: skip
+        here = [(f"tester {name}", value) for name, value in record.provenance().items()]
+        return [("driver", self.cluster.driver), *said, *here]
+
+    def concerned(self, params: Mapping[str, Any]) -> list[str]:
+        """The nodes that a case is about; all, when it is about none of its own."""
+        host = params.get("_testinfra_host")
+        words = [params.get("node"), getattr(getattr(host, "backend", None), "hostname", None)]
+        known = [node.name for node in self.cluster.nodes]
+        check = str(params.get("verdicts", ""))
+        words += [name for name in known if check.startswith(f"{name}-")]
+        return [name for name in known if name in words] or known
 
     def sections(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """The journal and ruleset of the node of a case, of all nodes when the case has none."""
-        given = [params.get("node"), *params.get("verdicts", ())]
-        names = {value.name if isinstance(value, Node) else value.node for value in given if value} & set(
-            self.by_name()
-        )
-        for name in sorted(names or self.by_name()):
-            for title, words in (("journal", (*collect.QUESTIONS["journal.txt"], "--lines=80")),
-                                 ("ruleset", collect.QUESTIONS["ruleset.nft"])):  # fmt: skip
+        """The journal and ruleset of the nodes that a case is about."""
+        lines = f"--lines={_JOURNAL_LINES}"
+        questions = {"journal": (*collect.QUESTIONS["journal.txt"], lines), "ruleset": collect.QUESTIONS["ruleset.nft"]}
+        for name in self.concerned(params):
+            for title, words in questions.items():
                 try:
-                    text = remote.run(self.cluster, name, words).out
+                    done = remote.run(self.cluster, name, words)
+                    text = done.out + done.err
                 except HarnessError as error:
                     text = f"no answer: {error}"
                 yield f"{title} of {name}", collect.scrub(text.encode()).decode(errors="replace")
 
 
-def get(config: pytest.Config) -> Nodes:
-    """The session's nodes; raises :class:`pytest.UsageError` when there are none."""
-    return _asked(lambda: _get(config))
+def get(config: pytest.Config, owner: str, pid: int) -> Nodes:
+    """The session's nodes, made and given their manifests by the first process that asks.
+
+    Raises :class:`HarnessError`, to every process the same.
+    """
+    known = foreseen.look(config)
+    with shared.record(known.lab.home) as found:
+        mine = found.sessions.setdefault(owner, shared.Session(pid, shared.began(pid)))
+        if mine.broken:
+            raise RigError(mine.broken)
+        if not mine.ready:
+            try:
+                _prepare(known, found, owner, foreseen.manifests_of(config))
+            except HarnessError as error:
+                mine.broken = str(error)
+                raise
+            mine.ready = True
+    cluster = known.lab.cluster()
+    return Nodes(known.lab, cluster, known.lab.applied_plan(cluster), owner)
 
 
-def end(config: pytest.Config, file: Path) -> None:
-    """Remove the nodes if this session made them; ``file`` is what its workers told each other."""
-    made = msgspec.json.decode(file.read_bytes(), type=Shared).made
-    file.unlink()
-    if made:
-        lab = _asked(lambda: _lab(config))
+def _prepare(known: foreseen.Foreseen, found: shared.Record, owner: str, paths: Sequence[str]) -> None:
+    lab = known.lab
+    others = [session.pid for name, session in found.sessions.items() if name != owner]
+    if others and paths:
+        raise RigError(f"lab {lab.name!r} is used by another pytest session, process {others[0]}",
+                       hint="wait for it to end, or use another lab: --harness-lab NAME")  # fmt: skip
+    present = lab.driver.status()
+    if lab.driver.makes_nodes and present is None:
+        found.made, found.driver, found.uid = True, lab.driver_name, ""
+    elif present is None or found.uid != present.uid:
+        found.made = False  # somebody else's nodes
+    shared.keep(lab.home, found)  # before anything is made, so that it is removed in any case
+    with lab.changing():
+        cluster = nodes.up(lab, None, lambda _: None)
+    if found.made:
+        found.uid = cluster.uid
+    if paths:
+        run.apply_only(lab, paths, lambda _: None)
+
+
+def end(home: Path, owner: str) -> None:
+    """End a session; the last one removes the nodes, if a session made them.
+
+    Raises :class:`HarnessError`.
+    """
+    with shared.record(home) as found:
+        if found.sessions.pop(owner, None) is None or found.sessions or not found.made:
+            return
+        lab = Lab.at(home.parents[1], home.name, found.driver)
         with lab.changing():
             nodes.down(lab, lambda _: None)
-
-
-def _get(config: pytest.Config) -> Nodes:
-    lab, owner = _lab(config), _owner(config)
-    paths = config.getoption("--harness-manifests") or config.getini("harness_manifests")
-    with _shared(lab, owner) as file:
-        known = msgspec.json.decode(file.read_bytes(), type=Shared) if file.exists() else None
-        if known is None:
-            known = Shared(lab.driver.makes_nodes and lab.driver.status() is None)
-            file.write_bytes(msgspec.json.encode(known))  # before anything is made, so that it is removed in any case
-        if not known.ready:
-            with lab.changing():
-                nodes.complain(nodes.up(lab, None, lambda _: None))
-            if paths:
-                run.apply_only(lab, paths, lambda _: None)
-            known.ready = True
-            file.write_bytes(msgspec.json.encode(known))
-        cluster = lab.cluster()
-    if not cluster.nodes:
-        raise pytest.UsageError("there are no nodes to test")
-    return Nodes(lab, cluster, lab.applied_plan(cluster), owner)
-
-
-def _lab(config: pytest.Config) -> Lab:
-    given = {n: config.getoption(f"--harness-{n}") or config.getini(f"harness_{n}") or None
-             for n in ("driver", "lab", "inventory")}  # fmt: skip
-    folder = Path(config.invocation_params.dir)
-    kept = settings.read(folder)
-    chosen = choice.choose(folder, kept, given["driver"], given["inventory"])
-    return Lab.at(folder, given["lab"] or kept.lab or "default", chosen.driver, chosen.inventory)
-
-
-def _owner(config: pytest.Config) -> str:
-    return config.stash[OWNER]
-
-
-@contextmanager
-def _shared(lab: Lab, owner: str) -> Iterator[Path]:
-    lab.home.mkdir(parents=True, exist_ok=True)
-    with (lab.home / "pytest.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lab.home / f"pytest-{owner}.json"
-
-
-def _asked(ask: Callable[[], Result]) -> Result:
-    try:
-        return ask()
-    except HarnessError as error:
-        raise pytest.UsageError(str(error)) from None
+        found.made = False

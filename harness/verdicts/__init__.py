@@ -15,6 +15,7 @@ Error rates, and why two stages: docs/decisions/0002-statistics.md.
 """
 
 from harness.verdicts.catalogue import CHECKS, Check
+from harness.verdicts.checks import checks_of
 from harness.verdicts.controls import controls
 from harness.verdicts.diagnose import diagnose
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, expectations
@@ -44,6 +45,7 @@ __all__ = [
     "Tally",
     "Way",
     "add",
+    "checks_of",
     "controls",
     "diagnose",
     "expectations",
