@@ -55,7 +55,7 @@ class Foreseen:
         if self.plan is None:
             raise UsageError("nothing was applied to these nodes yet", hint="--harness-manifests PATH")
         look = survey.wanted(self.cluster, self.plan, EVERYTHING)
-        cells = (f"{cell.node}-{check}" for cell in look.cells for check in checks_of(cell))
+        cells = (f"{cell.node or 'cluster'}-{check}" for cell in look.cells for check in checks_of(cell))
         states = (f"{name}-node-state" for name in self.nodes())
         return [*dict.fromkeys((*cells, *map(key_of, look.known), *states)), UNFORESEEN]
 
