@@ -18,7 +18,8 @@ from harness.session import remote
 # The age of process 1: /proc/uptime in a container is the host's.
 _LOOK = 'uname -r; . /etc/os-release; echo "$PRETTY_NAME"; ps -o etimes= -p 1'
 _SHELL = ("sh", "-c", _LOOK)
-_PODS = ("sh", "-c", "cat /proc/uptime | cut -d' ' -f1; /usr/local/lib/nodeport/podctl list")
+_LIST = "cut -d' ' -f1 /proc/uptime; /usr/local/lib/nodeport/podctl list; cat /run/nodeport/status.json || true"
+_PODS = ("sh", "-c", _LIST)
 
 UNKNOWN = "<unknown>"
 
@@ -82,11 +83,19 @@ def _pods(plan: Plan | None, found: Mapping[str, Sequence[str]]) -> Iterator[tup
         known = {entry["uid"]: entry for entry in json.loads(answer[1])} if len(answer) > 1 else {}
         state = known.get(pod.uid)
         runs = state is not None and state["state"] == "active"
+        ready = runs and pod.key not in _unready(answer)
         status = "Unknown" if len(answer) < 2 else "Running" if runs else "Failed" if state else "Pending"
         restarts = str(state["restarts"]) if state else "0"
         seconds = float(answer[0]) - float(state["since_boot"]) if state and state.get("since_boot") else -1.0
         shown_age = tables.age(seconds) if seconds >= 0 else UNKNOWN
-        yield (pod.namespace, pod.name, f"{int(runs)}/1", status, restarts, shown_age, pod.address, pod.node)
+        yield (pod.namespace, pod.name, f"{int(ready)}/1", status, restarts, shown_age, pod.address, pod.node)
+
+
+def _unready(answer: Sequence[str]) -> Mapping[str, object]:
+    """The pods that a node does not use, as nodeportd there says; of a pod, its own node is asked, as in Kubernetes."""
+    said = json.loads(answer[2]) if len(answer) > 2 else {}
+    unready: Mapping[str, object] = said.get("unready", {})
+    return unready
 
 
 def running(cluster: Cluster, plan: Plan) -> frozenset[str]:

@@ -241,6 +241,12 @@ class Rig:
         """Whether the daemon still runs."""
         return self._daemon is not None and self._daemon.poll() is None
 
+    def cpu_seconds(self) -> float:
+        """The processor time that the daemon took so far."""
+        assert self._daemon is not None
+        fields = Path(f"/proc/{self._daemon.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def give(self, wanted: dict[str, Any] | bytes) -> None:
         """Put a state file in place, and have the daemon read it if it runs."""
         if isinstance(wanted, dict):

@@ -4,9 +4,9 @@
     nodeportd check FILE        whether FILE is a state; reasons on stderr and exit code 1 when it is not
     nodeportd render FILE       the nftables text of a state
     nodeportd drift [FILE]      what of the forwarding is not as FILE says; exit 0 nothing, 1 something, 2 cannot tell
-    nodeportd settle GENERATION [--check]
+    nodeportd settle GENERATION [--check|--ready]
                                 have the daemon run that generation and all be right, and wait for the pods that come;
-                                JSON of what was wrong, and of the pods that are not ready
+                                JSON of what was wrong, and of the pods that are not ready (with --ready: exit 1)
     nodeportd relay             accept clients for the backend socat, as a unit of its own that nodeportd starts
 
 FILE is /etc/nodeport/state.json unless given; the status is in $RUNTIME_DIRECTORY, else in /run/nodeport.
@@ -45,8 +45,8 @@ def main(words: list[str]) -> int:
             return render(file)
         case ["drift", *rest] if len(rest) <= 1:
             return drift(Path(*(rest or [FILE])))
-        case ["settle", generation, *rest] if generation.isdecimal() and rest in ([], ["--check"]):
-            return settle(int(generation), really=not rest)
+        case ["settle", generation, *rest] if generation.isdecimal() and rest in ([], ["--check"], ["--ready"]):
+            return check(int(generation)) if rest == ["--check"] else settle(int(generation), patient=not rest)
         case _:
             complain(__doc__ or "")
             return 2
@@ -90,21 +90,32 @@ def drift(file: Path) -> int:
     return 1 if found else 0
 
 
-def settle(generation: int, *, really: bool) -> int:
-    """Print what was wrong and, unless it was only asked, is not any more; and which pods are not ready."""
+def check(generation: int) -> int:
+    """Print what is wrong."""
     from nodeportd import settle as asked
 
-    unready: tuple[str, ...] = ()
     todo = asked.unsettled(generation, Path(FILE), STATUS)
-    if todo and really:
+    print(json.dumps({"settled": list(todo)} if todo else {}))
+    return 0
+
+
+def settle(generation: int, *, patient: bool) -> int:
+    """Print what was wrong and is not any more, and which pods are not ready; one that came in vain is a failure
+    unless it is looked at with patience."""
+    from nodeportd import settle as asked
+
+    todo = asked.unsettled(generation, Path(FILE), STATUS)
+    if todo:
         try:
             asked.settle(generation, Path(FILE), STATUS)
         except asked.Unsettled as error:
             complain(str(error))
             return 1
-    if really:
-        unready = asked.await_pods(Path(FILE), STATUS)
-    said = {"settled": list(todo), "unready": list(unready)}
+    late = asked.await_pods(Path(FILE), STATUS)
+    if late and not patient:
+        complain("\n".join(f"the pod {pod} does not get ready: {why}" for pod, why in late.items()))
+        return 1
+    said = {"settled": list(todo), "unready": [f"{pod}: {why}" for pod, why in asked.unready(STATUS).items()]}
     print(json.dumps({what: found for what, found in said.items() if found}))
     return 0
 

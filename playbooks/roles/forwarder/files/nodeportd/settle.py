@@ -46,22 +46,22 @@ def differences(file: Path, told: Path) -> tuple[str, ...]:
     return found
 
 
-def coming(file: Path, told: Path) -> tuple[str, ...]:
+def coming(file: Path, told: Path) -> Mapping[str, str]:
     """Pods that come and are not ready yet, with the reason; those that took too long already are left out.
 
     Raises as :func:`differences`.
     """
     checks = {check.pod: check for check in state.parse(file.read_bytes()).checks}
-    return tuple(
-        f"{pod}: {each['why']}"
+    return {
+        pod: each["why"]
         for pod, each in _said(told).get("unready", {}).items()
         if each["coming"] and pod in checks and prober.now() < each["since"] + _allowance(checks[pod])
-    )
+    }
 
 
-def unready(told: Path) -> tuple[str, ...]:
+def unready(told: Path) -> Mapping[str, str]:
     """All pods that are not ready, with the reason."""
-    return tuple(f"{pod}: {each['why']}" for pod, each in _said(told).get("unready", {}).items())
+    return {pod: each["why"] for pod, each in _said(told).get("unready", {}).items()}
 
 
 def _allowance(check: Check) -> float:
@@ -125,15 +125,18 @@ def settle(generation: int, file: Path, told: Path) -> None:
         raise Unsettled(f"nodeportd does not run generation {generation} after {SECONDS:g} s: {shown}")
 
 
-def await_pods(file: Path, told: Path) -> tuple[str, ...]:
-    """Wait for the pods that come; returns all pods that are not ready, with the reason.
+def await_pods(file: Path, told: Path) -> Mapping[str, str]:
+    """Wait for the pods that come; returns those that did not get ready in time, with the reason.
 
-    A pod that does not get ready is no fault of the node: it is left out, and said.
+    A pod that does not get ready is no fault of the node.
     """
     deadline = time.monotonic() + LONGEST
-    while coming(file, told) and time.monotonic() < deadline:
+    awaited = coming(file, told)
+    left = awaited
+    while left and time.monotonic() < deadline:
         time.sleep(POLL)
-    return unready(told)
+        left = coming(file, told)
+    return {pod: why for pod, why in unready(told).items() if pod in awaited}
 
 
 def _systemctl(*words: str) -> bool:
