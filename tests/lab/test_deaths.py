@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -215,6 +216,7 @@ def cut(cluster: Cluster, node: str) -> Iterator[None]:
         process.check([*cable, "up"], what="plug it in")
 
 
+@pytest.mark.long
 def test_a_node_that_missed_three_applies_is_stale_and_then_mended(lab: Lab, cluster: Cluster, plan: Plan) -> None:
     with cut(cluster, "n3"):
         missed = [apply_without(lab, frail) for frail in (4, 5, 6)]
