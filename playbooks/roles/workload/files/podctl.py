@@ -119,11 +119,10 @@ def program():
 def identity(pod):
     """What the unit is told of its pod; when this text changes, it is another pod. Holds checked values only."""
     listens = " ".join(f"{listen['port']}/{listen['protocol']}" for listen in pod["listens"])
-    grace = pod.get("termination_grace_period_seconds", 30)
+    grace, restart = pod.get("termination_grace_period_seconds", 30), RESTARTS[pod.get("restart_policy", "Always")]
     return (
         f"[Unit]\nDescription=Pod {name_of(pod)}\n\n[Service]\n"
-        f"SyslogIdentifier={pod['name']}\nTimeoutStopSec={max(1, grace)}\n"
-        f"Restart={RESTARTS[pod.get('restart_policy', 'Always')]}\n"
+        f"SyslogIdentifier={pod['name']}\nTimeoutStopSec={max(1, grace)}\nRestart={restart}\n"
         f"Environment=POD_NAMESPACE={pod['namespace']} POD_NAME={pod['name']} POD_UID={pod['uid']}\n"
         f'Environment=POD_ADDRESS={pod["address"]} "POD_LISTENS={listens}" POD_PROGRAM={program()}\n'
     )
