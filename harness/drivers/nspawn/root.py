@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -99,21 +100,27 @@ def _build(release: str, root: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def make(release: str, folder: Path, *, more: Sequence[str] = ()) -> None:
+def make(release: str, folder: Path, *, more: Sequence[str] = (), early: Mapping[str, str] | None = None) -> None:
     """Make the root of a release in ``folder``, with ``more`` packages than a container needs.
+
+    ``early`` are files, text by path, that are there before the first package is unpacked.
 
     Raises :class:`RigError` when that fails.
     """
-    process.check([*_CAGED, *_mmdebstrap(release, folder, more)],
+    process.check([*_CAGED, *_mmdebstrap(release, folder, more, early or {})],
                   what=f"building the {release} root", timeout=_BUILD_SECONDS)  # fmt: skip
     _trim(folder, release)
 
 
-def _mmdebstrap(release: str, folder: Path, more: Sequence[str]) -> Iterator[str | Path]:
+def _mmdebstrap(
+    release: str, folder: Path, more: Sequence[str], early: Mapping[str, str]
+) -> Iterator[str | Path]:
     yield from ("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase")
     yield f"--include={','.join((*recipe.PACKAGES, *more))}"
     yield '--aptopt=Acquire::Languages "none"'
     yield from (f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.LEFT_OUT)
+    for name, text in early.items():
+        yield f"--setup-hook=install -D /dev/null \"$1\"/{name} && printf %s {shlex.quote(text)} >\"$1\"/{name}"
     yield from (release, folder)
 
 
