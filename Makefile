@@ -25,13 +25,13 @@ long: setup
 	$(SUDO) $(BIN)/pytest -m long
 
 box: setup vm-packages
-	$(SUDO) $(BIN)/python -m harness.drivers.vagrant.box bookworm
+	$(SUDO) $(BIN)/python -m harness.drivers.vagrant box bookworm
 
 vm-host: setup vm-packages
-	$(SUDO) $(BIN)/python -m harness.drivers.vagrant.host start
+	$(SUDO) $(BIN)/python -m harness.drivers.vagrant host start
 
 vm-host-stop:
-	$(SUDO) $(BIN)/python -m harness.drivers.vagrant.host stop
+	$(SUDO) $(BIN)/python -m harness.drivers.vagrant host stop
 
 vm-test: box
 	$(SUDO) $(BIN)/pytest -m vm tests/vm

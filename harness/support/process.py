@@ -149,3 +149,4 @@ PIPE = subprocess.PIPE
 DEVNULL = subprocess.DEVNULL
 STDOUT = subprocess.STDOUT
 Process = subprocess.Popen
+TimeoutExpired = subprocess.TimeoutExpired

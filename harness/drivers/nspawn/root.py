@@ -112,15 +112,13 @@ def make(release: str, folder: Path, *, more: Sequence[str] = (), early: Mapping
     _trim(folder, release)
 
 
-def _mmdebstrap(
-    release: str, folder: Path, more: Sequence[str], early: Mapping[str, str]
-) -> Iterator[str | Path]:
+def _mmdebstrap(release: str, folder: Path, more: Sequence[str], early: Mapping[str, str]) -> Iterator[str | Path]:
     yield from ("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase")
     yield f"--include={','.join((*recipe.PACKAGES, *more))}"
     yield '--aptopt=Acquire::Languages "none"'
     yield from (f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.LEFT_OUT)
     for name, text in early.items():
-        yield f"--setup-hook=install -D /dev/null \"$1\"/{name} && printf %s {shlex.quote(text)} >\"$1\"/{name}"
+        yield f'--setup-hook=install -D /dev/null "$1"/{name} && printf %s {shlex.quote(text)} >"$1"/{name}'
     yield from (release, folder)
 
 

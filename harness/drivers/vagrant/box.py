@@ -53,7 +53,17 @@ def add(release: str, provider: str, progress: Progress) -> Path:
     Raises :class:`DriverError` when it cannot be built or Vagrant does not take it.
     """
     made = ensure(release, provider, progress)
-    words = ["vagrant", "box", "add", "--force", "--provider", provider, "--name", f"nodeport/{release}", made]
+    words: list[str | Path] = [
+        "vagrant",
+        "box",
+        "add",
+        "--force",
+        "--provider",
+        provider,
+        "--name",
+        f"nodeport/{release}",
+        made,
+    ]
     done = process.run(words, timeout=300)
     if not done.ok:
         raise DriverError(f"Vagrant does not take the box: {done.last_words()}", hint=f"its file is {made}")

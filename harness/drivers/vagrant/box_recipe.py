@@ -44,13 +44,13 @@ FILES = {
         "  APPEND root=LABEL=root rw net.ifnames=0 console=tty0 console=ttyS0 quiet mitigations=off\n"
     ),
 }
-"""Files laid over the root of a box, by path. Mitigations shield programs of one guest from each other: here all are ours."""
+"""Files laid over the root of a box, by path. Mitigations shield a guest's programs from each other: all are ours."""
 
 MASKED = (
     "dev-hugepages.mount", "dev-mqueue.mount", "modprobe@dm_mod.service", "modprobe@drm.service",
-    "modprobe@efi_pstore.service", "modprobe@fuse.service", "modprobe@loop.service", "proc-sys-fs-binfmt_misc.automount",
-    "sys-fs-fuse-connections.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-binfmt.service",
-    "systemd-pstore.service", "systemd-update-utmp.service",
+    "modprobe@efi_pstore.service", "modprobe@fuse.service", "modprobe@loop.service",
+    "proc-sys-fs-binfmt_misc.automount", "sys-fs-fuse-connections.mount", "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount", "systemd-binfmt.service", "systemd-pstore.service", "systemd-update-utmp.service",
 )  # fmt: skip
 """Units that a test machine does not need and that would make its boot slower."""
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-from harness.drivers import Check, Place, Progress, Wish
-from harness.drivers.vagrant import host, settings, ssh
-from harness.errors import DriverError, RigError, UsageError
+import yaml
+
+from harness.drivers import Check, Place, Progress, Snapshot, Wish
+from harness.drivers.vagrant import domains, host, program, settings, snapshots, ssh
+from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
-from harness.support import process
+from harness.support import clock, interrupts, process
 from harness.support.files import write_atomic
 
-_UP_SECONDS = 600
 _KVM = Path(__file__).with_name("kvm.sh")
 
 
@@ -27,8 +29,10 @@ class VagrantDriver:
     """The ``vagrant`` driver for one lab; see :class:`harness.drivers.Driver`."""
 
     makes_nodes = True
+    boot_seconds = 240.0
 
     def __init__(self, place: Place) -> None:
+        self.place = place
         self.home = place.home.absolute()
         self.lab = place.lab
         self.folder = place.folder
@@ -36,10 +40,10 @@ class VagrantDriver:
     def doctor(self) -> Sequence[Check]:
         """Vagrant, a provider that answers, and what the guests run under."""
         checks = []
-        for program, package in (("vagrant", "vagrant vagrant-libvirt"), ("qemu-system-x86_64", "qemu-system-x86"),
+        for name, package in (("vagrant", "vagrant vagrant-libvirt"), ("qemu-system-x86_64", "qemu-system-x86"),
                                  ("virsh", "libvirt-clients libvirt-daemon-system"), ("socat", "socat")):  # fmt: skip
-            found = shutil.which(program)
-            checks.append(Check(program, found is not None, found or "not found", f"apt-get install {package}"))
+            found = shutil.which(name)
+            checks.append(Check(name, found is not None, found or "not found", f"apt-get install {package}"))
         if shutil.which("virsh"):
             done = process.run(["virsh", "-c", "qemu:///system", "version"], timeout=30)
             found = "answers" if done.ok else done.last_words()
@@ -55,33 +59,27 @@ class VagrantDriver:
         return self._cluster(self._wished(wish))
 
     def status(self) -> Cluster | None:
-        """The machines that Vagrant has made here, by whoever called it, once all of them answer to SSH."""
-        made = settings.created(self.folder)
-        if not made:
-            return None
+        """The machines that Vagrant has made here, by whoever called it, once all of them answer to SSH.
+
+        Raises :class:`DriverError` when they run but Vagrant does not say how to reach them.
+        """
         machines = settings.read(self.folder)
-        if {machine.name for machine in machines} - set(made):
+        if {machine.name for machine in machines} - settings.alive(self.folder):
             return None
         cluster = self._cluster(machines)
-        try:
-            if not self._described():
-                self._describe(cluster)
-            return None if _silent(cluster) else cluster
-        except RigError:
-            return None
+        if not self._described():
+            self._describe(cluster)
+        return None if _silent(cluster) else cluster
 
     def up(self, wish: Wish, progress: Progress) -> Cluster:
-        """``vagrant up``, the first machine alone, then two files and one question to every machine."""
+        """``vagrant up``, then two files and one question to every machine. Forgotten domains go first."""
         machines = self._wished(wish)
         with self._locked():
+            self._clear(progress)
             if self.status() is None:
                 progress(f"the guests run under {accelerator()}")
-                first, *others = [machine.name for machine in machines]
-                progress(f"vagrant up {first}")
-                self._vagrant("up", first)
-                if others:
-                    progress(f"vagrant up {' '.join(others)}")
-                    self._vagrant("up", *others)
+                progress(f"vagrant up: {', '.join(machine.name for machine in machines)}")
+                self._bring_up()
             cluster = self._cluster(machines)
             self._describe(cluster)
         _assert_addresses(cluster)
@@ -92,9 +90,88 @@ class VagrantDriver:
         with self._locked():
             if settings.created(self.folder):
                 progress("vagrant destroy")
-                self._vagrant("destroy", "--force")
-            for name in ("inventory.yml", "ssh_config", "vagrant.json"):
+                program.call(self.folder, "destroy", "--force")
+            self._clear(progress)
+            for name in ("inventory.yml", "ssh_config", "known_hosts", "vagrant.json"):
                 (self.home / name).unlink(missing_ok=True)
+            snapshots.forget(self.home)
+
+    def reboot(self, nodes: Sequence[Node], progress: Progress) -> None:
+        """``systemctl reboot`` on each."""
+        progress(f"rebooting {len(nodes)} machines")
+        cluster = self._cluster(settings.read(self.folder))
+        become = () if all(user == "root" for user in self._users().values()) else ("sudo",)
+        _ask(replace(cluster, nodes=tuple(nodes)), *become, "systemctl", "reboot")
+
+    def power_cycle(self, nodes: Sequence[Node], progress: Progress) -> None:
+        """Their processes are killed, and begun anew."""
+        self._assert_libvirt()
+        progress(f"cutting the power of {len(nodes)} machines")
+        with interrupts.held():
+            domains.each(self.folder, [node.name for node in nodes], ("destroy", "{}"), ("start", "{}"))
+
+    def save_snapshot(self, name: str, progress: Progress) -> Snapshot:
+        """Hold all machines still, keep their disks, let them run on."""
+        self._assert_libvirt()
+        with self._locked():
+            cluster = self.status()
+            if cluster is None:
+                raise DriverError(f"not all machines of {self.folder} run", hint="`harness up`")
+            progress(f"keeping the disks of {len(cluster.nodes)} machines")
+            _ask(cluster, "sync")
+            return snapshots.save(self.folder, self.place, [node.name for node in cluster.nodes], name)
+
+    def restore_snapshot(self, name: str, progress: Progress) -> Cluster:
+        """Put the kept disks back, and boot from them."""
+        self._assert_libvirt()
+        with self._locked():
+            progress(f"putting the disks of {name} back")
+            snapshots.restore(self.folder, self.place, name)
+            cluster = self._cluster(settings.read(self.folder))
+            progress("waiting until the machines answer")
+            clock.until(lambda: _answering(cluster), what="the machines", within=self.boot_seconds, every=0.5,
+                        failure=DriverError)  # fmt: skip
+            return cluster
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """The kept states of this lab's machines; they go with them."""
+        return snapshots.known(self.home)
+
+    def delete_snapshot(self, name: str) -> None:
+        """Forget a kept state."""
+        with self._locked():
+            snapshots.delete(self.folder, self.home, name)
+
+    def _bring_up(self) -> None:
+        """Vagrant destroys a new machine that does not come up; what it said on its console stays."""
+        began = clock.now().timestamp()
+        try:
+            program.call(self.folder, "up")
+        except DriverError as error:
+            names = [machine.name for machine in settings.read(self.folder)]
+            said = domains.console(
+                self.folder, [name for name in names if name not in settings.created(self.folder)], began
+            )
+            raise DriverError("\n".join(filter(None, (error.message, said))), hint=error.hint) from None
+
+    def _clear(self, progress: Progress) -> None:
+        """Remove this folder's domains that Vagrant does not know: its notes were deleted, or a call was killed."""
+        known = set(settings.created(self.folder).values())
+        strays = [name for name, identity in domains.there(self.folder).items() if identity not in known]
+        if strays:
+            progress(f"removing {', '.join(strays)}, which Vagrant has forgotten")
+            domains.remove(self.folder, strays)
+
+    def _assert_libvirt(self) -> None:
+        lacking = set(settings.created(self.folder)) - set(domains.there(self.folder))
+        if lacking:
+            raise DriverError(f"libvirt does not know {', '.join(sorted(lacking))}",
+                              hint="power cuts and snapshots are for machines of the provider libvirt")  # fmt: skip
+
+    def _users(self) -> dict[str, str]:
+        hosts = yaml.safe_load((self.home / "inventory.yml").read_text(encoding="utf-8"))
+        nodes = hosts["all"]["children"]["nodes"]["hosts"]
+        return {name: "other" if node["ansible_become"] else "root" for name, node in nodes.items()}
 
     def _wished(self, wish: Wish) -> tuple[settings.Machine, ...]:
         machines = settings.read(self.folder)
@@ -118,7 +195,7 @@ class VagrantDriver:
 
     def _describe(self, cluster: Cluster) -> None:
         names = [node.name for node in cluster.nodes]
-        hosts = ssh.parse(self._vagrant("ssh-config", *names), names)
+        hosts = ssh.parse(program.call(self.folder, "ssh-config", *names), names)
         (self.home / "known_hosts").unlink(missing_ok=True)
         write_atomic(cluster.ssh_config, ssh.config(cluster, hosts))
         write_atomic(cluster.inventory, ssh.inventory(cluster, hosts))
@@ -133,15 +210,6 @@ class VagrantDriver:
         files = (self.home / "inventory.yml", self.home / "ssh_config")
         return all(path.exists() for path in files) and known == {"machines": _digest(self.folder)}
 
-    def _vagrant(self, *words: str) -> str:
-        env = {**os.environ, "VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_DEFAULT_PROVIDER": _provider()}
-        done = process.run(["vagrant", *words, "--no-color"], cwd=self.folder, env=env, timeout=_UP_SECONDS)
-        if not done.ok:
-            said = "\n".join((done.err.strip() or done.out.strip()).splitlines()[-12:])
-            raise DriverError(f"`{done.command}` in {self.folder} failed:\n{said}",
-                              hint="`harness doctor --driver vagrant`; a box that is missing: `make box`")  # fmt: skip
-        return done.out
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One at a time: Vagrant's import of boxes and making of networks race with themselves."""
@@ -155,13 +223,10 @@ class VagrantDriver:
             yield
 
 
+@cache
 def accelerator() -> str:
     """``kvm`` where a guest really runs under it, else ``qemu``; the Vagrantfile asks the same program."""
-    return process.run([_KVM], timeout=30).out.strip() or "qemu"
-
-
-def _provider() -> str:
-    return "virtualbox" if shutil.which("VBoxManage") and not shutil.which("virsh") else "libvirt"
+    return process.run([_KVM], timeout=60).out.strip() or "qemu"
 
 
 def _digest(folder: Path) -> str:
@@ -173,6 +238,11 @@ def _silent(cluster: Cluster) -> list[str]:
     """The machines on which a command by SSH does not work."""
     answers = _ask(cluster, "true")
     return [name for name, done in answers.items() if not done.ok]
+
+
+def _answering(cluster: Cluster) -> None:
+    if silent := _silent(cluster):
+        raise clock.NotYet(f"no answer from {', '.join(silent)}")
 
 
 def _ask(cluster: Cluster, *command: str) -> dict[str, process.Completed]:

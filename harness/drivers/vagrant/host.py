@@ -1,6 +1,6 @@
 """A private libvirt for a machine without systemd: virtlogd and libvirtd in a network namespace of their own.
 
-``python -m harness.drivers.vagrant.host start`` (or ``stop``). The bridges of the VMs then live in that namespace
+``python -m harness.drivers.vagrant host start`` (or ``stop``). The bridges of the VMs then live in that namespace
 and never on the host. Where a libvirt runs already this is not needed, and refuses.
 """
 
@@ -10,10 +10,9 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 
-from harness.errors import DriverError, HarnessError
+from harness.errors import DriverError
 from harness.support import clock, process
 
 NETNS = Path("/run/netns/nodeport-vms")
@@ -43,7 +42,12 @@ def start() -> None:
 
 
 def stop() -> None:
-    """End exactly the daemons that ``start`` started, and remove the namespace. VMs must be gone before."""
+    """End exactly the daemons that ``start`` started, and remove the namespace.
+
+    Raises :class:`DriverError` while virtual machines run there.
+    """
+    if machines := _machines():
+        raise DriverError(f"virtual machines run: {', '.join(machines)}", hint="`vagrant destroy -f` in their folders")
     for name in reversed(_PROGRAMS):
         pid = _alive(name)
         if pid:
@@ -54,6 +58,13 @@ def stop() -> None:
     if NETNS.exists():
         process.check(["ip", "netns", "delete", NETNS.name], what="removing the network namespace of the VMs")
     shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _machines() -> list[str]:
+    """The names of what runs in our namespace."""
+    if not (_alive("libvirtd") and NETNS.exists()):
+        return []
+    return process.run(["virsh", "-q", "-c", "qemu:///system", "list", "--name"], timeout=30).out.split()
 
 
 def _end_dnsmasq() -> None:
@@ -100,16 +111,3 @@ def _answers() -> bool:
 def _ready() -> None:
     if not _answers():
         raise clock.NotYet("it does not answer")
-
-
-def main() -> None:
-    """Start or stop, as the one word on the command line says."""
-    try:
-        {"start": start, "stop": stop}[sys.argv[1]]()
-    except HarnessError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(error.exit_code) from None
-
-
-if __name__ == "__main__":
-    main()

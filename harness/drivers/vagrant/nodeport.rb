@@ -8,11 +8,26 @@ require "open3"
 require "yaml"
 
 module Nodeport
-  FOLDER = File.expand_path("../../..", __dir__)
-  NODES = YAML.safe_load(File.read(File.join(FOLDER, "inventories/vagrant/nodes.yml"))).fetch("nodes").freeze
-  PREFIX = "nodeport-#{Digest::SHA256.hexdigest(FOLDER)[0, 8]}-"
   NETNS = "/run/netns/nodeport-vms"
-  FIRST = NODES.first.fetch("name")
+
+  class << self
+    attr_reader :folder, :nodes
+  end
+
+  # The folder of the Vagrantfile.
+  def self.open(folder)
+    @folder = folder
+    @nodes = YAML.safe_load(File.read(File.join(folder, "inventories/vagrant/nodes.yml"))).fetch("nodes")
+  end
+
+  # Of the names of all machines of the folder; the driver has the same.
+  def self.prefix
+    "nodeport-#{Digest::SHA256.hexdigest(File.realpath(folder))[0, 8]}-"
+  end
+
+  def self.first
+    nodes.first.fetch("name")
+  end
 
   # "kvm" only where a guest really runs under it: /dev/kvm may exist and be of no use.
   def self.accelerator
@@ -23,8 +38,8 @@ module Nodeport
   def self.lock
     return if @lock
 
-    FileUtils.mkdir_p(File.join(FOLDER, ".vagrant"))
-    file = File.open(File.join(FOLDER, ".vagrant", "nodeport.lock"), File::RDWR | File::CREAT)
+    FileUtils.mkdir_p(File.join(folder, ".vagrant"))
+    file = File.open(File.join(folder, ".vagrant", "nodeport.lock"), File::RDWR | File::CREAT)
     raise Busy unless file.flock(File::LOCK_EX | File::LOCK_NB)
 
     @lock = file
@@ -32,12 +47,12 @@ module Nodeport
 
   # Whether this `vagrant up` is about the first machine too.
   def self.first_wanted?
-    names = ARGV.drop(1) & NODES.map { |node| node.fetch("name") }
-    names.empty? || names.include?(FIRST)
+    names = ARGV.drop(1) & nodes.map { |node| node.fetch("name") }
+    names.empty? || names.include?(first)
   end
 
   class Busy < Vagrant::Errors::VagrantError
-    error_message("Another Vagrant makes or removes the machines of #{FOLDER}; wait until it has ended.")
+    error_message("Another Vagrant makes or removes the machines of this folder; wait until it has ended.")
   end
 
   class OneAtATime
@@ -66,7 +81,7 @@ module Nodeport
     end
 
     def call(env)
-      return first(env) if env[:machine].name.to_s == FIRST
+      return first(env) if env[:machine].name.to_s == Nodeport.first
 
       began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       until goes_on?(env) || Process.clock_gettime(Process::CLOCK_MONOTONIC) - began > WAIT
@@ -88,7 +103,7 @@ module Nodeport
     def goes_on?(env)
       return true if FirstAlone.over || !Nodeport.first_wanted?
 
-      id = File.join(FOLDER, ".vagrant/machines", FIRST, env[:machine].provider_name.to_s, "id")
+      id = File.join(Nodeport.folder, ".vagrant/machines", Nodeport.first, env[:machine].provider_name.to_s, "id")
       File.size?(id) && runs?(File.read(id).strip)
     end
 

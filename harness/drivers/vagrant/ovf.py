@@ -37,7 +37,7 @@ _ITEMS: tuple[Mapping[str, str], ...] = (
     {"AutomaticAllocation": "true", "Caption": "Ethernet adapter on 'NAT'", "Connection": "NAT",
      "ElementName": "Ethernet adapter on 'NAT'", "InstanceID": "5", "ResourceSubType": "virtio", "ResourceType": "10"},
 )  # fmt: skip
-"""One CPU, memory, a PIIX4 IDE controller with the disk, and a virtio adapter: Debian's cloud kernel drives no other."""
+"""CPU, memory, a PIIX4 IDE controller with the disk, and a virtio adapter: Debian's cloud kernel drives no other."""
 
 
 def text(name: str, capacity: int, size: int) -> str:

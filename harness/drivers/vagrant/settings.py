@@ -103,18 +103,25 @@ def created(folder: Path) -> dict[str, str]:
     return found
 
 
-def running(folder: Path) -> bool:
-    """Whether machines of this folder run; asks neither Vagrant nor the machines.
+def alive(folder: Path) -> set[str]:
+    """The names of the machines of this folder that run; asks neither Vagrant nor the machines.
 
     The process of a virtual machine, QEMU's or VirtualBox's, has Vagrant's id of the machine on its command line.
     """
-    wanted = [identity.encode() for identity in created(folder).values()]
-    return bool(wanted) and (folder / "Vagrantfile").exists() and any(map(_on_command_line, wanted))
+    made = created(folder)
+    words = _command_lines() if made else set()
+    return {name for name, identity in made.items() if identity.encode() in words}
 
 
-def _on_command_line(identity: bytes) -> bool:
+def running(folder: Path) -> bool:
+    """Whether machines of this folder run."""
+    return (folder / "Vagrantfile").exists() and bool(alive(folder))
+
+
+def _command_lines() -> set[bytes]:
+    """Every word on the command line of any process."""
+    words: set[bytes] = set()
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # a process that has ended meanwhile
-            if identity in file.read_bytes().split(b"\0"):
-                return True
-    return False
+            words.update(file.read_bytes().split(b"\0"))
+    return words

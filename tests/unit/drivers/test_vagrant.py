@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.drivers.vagrant import box, settings, ssh
+from harness.drivers.vagrant import box_recipe, settings, ssh
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
 from harness.support import clock, process
@@ -108,11 +108,19 @@ def test_what_vagrant_says_becomes_two_files(tmp_path: Path) -> None:
     assert {name: host["ansible_become"] for name, host in nodes.items()} == {"n1": False, "n2": True}
 
 
-def test_the_metadata_and_boot_settings_of_the_box_agree() -> None:
-    assert box.METADATA["virtual_size"] * 2**30 == box.DISK_BYTES  # type: ignore[operator]
-    assert "root=LABEL=root" in box.FILES["extlinux.conf"]
-    assert box.FILES["etc/fstab"].startswith("LABEL=root / ext4")
-    assert box.digest("bookworm") != box.digest("trixie")
+def test_the_boot_settings_of_the_box_agree() -> None:
+    assert "root=LABEL=root" in box_recipe.FILES["extlinux.conf"]
+    assert box_recipe.FILES["etc/fstab"].startswith("LABEL=root / ext4")
+    assert box_recipe.MAKE_FILE_SYSTEM[box_recipe.MAKE_FILE_SYSTEM.index("-L") + 1] == "root"
+
+
+@pytest.mark.parametrize("shapes", ["DISK_GB", "MAKE_FILE_SYSTEM", "MAKE_BOOTABLE", "PACK", "MASKED", "PACKAGES"])
+def test_whatever_shapes_the_box_makes_another_one(shapes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = box_recipe.path("bookworm", "libvirt")
+    assert before != box_recipe.path("trixie", "libvirt")
+    assert before != box_recipe.path("bookworm", "virtualbox")
+    monkeypatch.setattr(box_recipe, shapes, "another")
+    assert box_recipe.path("bookworm", "libvirt") != before
 
 
 def test_a_machine_that_vagrant_does_not_describe_is_named() -> None:

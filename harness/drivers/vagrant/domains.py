@@ -1,0 +1,91 @@
+"""The machines as libvirt knows them. Only domains with the folder's own prefix are ever looked at or touched."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness.errors import DriverError
+from harness.support import process
+
+LOGS = Path("/var/log/libvirt/qemu")
+_LINES = 15
+
+
+def prefix(folder: Path) -> str:
+    """Of the names of all domains of this folder; the Vagrantfile has the same."""
+    return f"nodeport-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}-"
+
+
+def virsh(*words: str, timeout: float = 60) -> process.Completed:
+    """Ask the machine's libvirt."""
+    return process.run(["virsh", "-q", "-c", "qemu:///system", *words], timeout=timeout)
+
+
+def there(folder: Path) -> dict[str, str]:
+    """The folder's domains, running or not: id by name of the machine. None where no libvirt answers."""
+    if shutil.which("virsh") is None:
+        return {}
+    done = virsh("list", "--all", "--name", "--uuid")
+    found = {}
+    for line in done.out.splitlines() if done.ok else ():
+        identity, _, name = line.strip().partition(" ")
+        if name.strip().startswith(prefix(folder)):
+            found[name.strip().removeprefix(prefix(folder))] = identity
+    return found
+
+
+def remove(folder: Path, names: Sequence[str]) -> None:
+    """Remove domains that Vagrant does not know any more, with their disks.
+
+    Raises :class:`DriverError` when one stays.
+    """
+    for name in names:
+        domain = prefix(folder) + name
+        virsh("destroy", domain)  # may be off
+        done = virsh("undefine", domain, "--remove-all-storage", "--snapshots-metadata", "--managed-save")
+        if not done.ok:
+            raise DriverError(f"{domain} cannot be removed: {done.last_words()}")
+
+
+def each(folder: Path, names: Sequence[str], *steps: Sequence[str]) -> None:
+    """One or more commands of virsh, in which ``{}`` is the domain: each step on all machines at once, then the next.
+
+    Raises :class:`DriverError` that names every machine on which a step failed; later steps are left out then.
+    """
+
+    def one(step: Sequence[str]) -> Callable[[str], str]:
+        def carry_out(name: str) -> str:
+            done = virsh(*(word.replace("{}", prefix(folder) + name) for word in step), timeout=120)
+            return "" if done.ok else f"{name}: {done.last_words()}"
+
+        return carry_out
+
+    for step in steps:
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            amiss = [word for word in pool.map(one(step), names) if word]
+        if amiss:
+            raise DriverError(f"virsh {step[0]} failed: " + "; ".join(amiss))
+
+
+def console(folder: Path, names: Sequence[str], since: float) -> str:
+    """The ends of what the machines said on their consoles since then (seconds of the epoch), for a person."""
+    blocks = []
+    for name in names:
+        path = LOGS / f"{prefix(folder)}{name}-console.log"
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            recent = path.stat().st_mtime >= since
+        except OSError:
+            continue
+        said = [line for line in map(_printable, lines) if line.strip() and recent]
+        if said:
+            blocks.append(f"console of {name} ({path}):\n" + "\n".join(f"  {line}" for line in said[-_LINES:]))
+    return "\n".join(blocks)
+
+
+def _printable(line: str) -> str:
+    return "".join(character for character in line if character.isprintable())[:200]

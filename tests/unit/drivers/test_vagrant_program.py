@@ -1,0 +1,80 @@
+"""Vagrant's failures in words for a person, and its end in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.drivers.vagrant import domains, program
+from harness.errors import DriverError
+from harness.support import clock, process
+
+
+@pytest.mark.parametrize(
+    ("said", "mends"),
+    [
+        ("The box 'nodeport/bookworm' could not be found or\ncould not be accessed in the remote catalog.", "make box"),
+        ("Call to virNetworkCreate failed: internal error: Network is already in use by interface eth9", "192.168.56"),
+        ("Name `nodeport-363c40e1-n1` of domain about to create is already taken.", "harness down"),
+        ("Error while connecting to Libvirt: Failed to connect socket to '/var/run/libvirt/libvirt-sock'", "vm-host"),
+        ("qemu-system-x86_64: failed to initialize kvm: No such device", "NODEPORT_ACCELERATOR=qemu"),
+        ("error: internal error: cannot set up guest memory 'pc.ram': Cannot allocate memory", "less `memory`"),
+        ("Another Vagrant makes or removes the machines of this folder; wait until it has ended.", "wait until"),
+        ("Call to virStorageVolUpload failed: write failed: No space left on device", "disk is full"),
+        ("something new", "harness doctor"),
+    ],
+)
+def test_a_failure_says_what_mends_it(said: str, mends: str) -> None:
+    assert mends in program.advice(said)
+
+
+def _vagrant(folder: Path, script: str) -> None:
+    """A program called `vagrant` in a folder of its own, first on the path."""
+    path = folder / "bin" / "vagrant"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_what_vagrant_said_is_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _vagrant(tmp_path, "echo bringing up; echo 'No space left on device' >&2; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    with pytest.raises(DriverError, match=r"(?s)vagrant up.*bringing up.*No space left.*the disk is full"):
+        program.call(tmp_path, "up")
+
+
+_CALL = (
+    "import pathlib, sys; from harness.drivers.vagrant import program; program.call(pathlib.Path(sys.argv[1]), 'up')"
+)
+
+
+def test_ctrl_c_lets_vagrant_clear_away(tmp_path: Path) -> None:
+    """The harness ends only after Vagrant has: here a program that tidies for a moment after SIGINT."""
+    _vagrant(tmp_path, "trap 'sleep 0.5; touch cleared; exit 1' INT; touch began; while :; do sleep 0.1; done")
+    env = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    with process.start([sys.executable, "-c", _CALL, tmp_path], env=env) as child:
+        try:
+            clock.until(lambda: _exists(tmp_path / "began"), what="vagrant", within=20)
+            child.send_signal(signal.SIGINT)
+            child.wait(timeout=20)
+        finally:
+            process.end_group(child)
+    assert (tmp_path / "cleared").exists()
+
+
+def _exists(path: Path) -> None:
+    if not path.exists():
+        raise clock.NotYet(f"no {path.name}")
+
+
+def test_the_console_of_an_earlier_boot_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domains, "LOGS", tmp_path)
+    log = tmp_path / f"{domains.prefix(tmp_path)}n1-console.log"
+    log.write_text("Booting\n\x1b[2Jkernel panic\n")
+    at = log.stat().st_mtime
+    assert "kernel panic" in domains.console(tmp_path, ["n1", "n2"], at)
+    assert domains.console(tmp_path, ["n1"], at + 1) == ""
