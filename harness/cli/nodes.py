@@ -27,10 +27,18 @@ def up_command(context: click.Context, nodes_wanted: int | None, releases: str |
 
 
 @click.command("down")
+@click.option("--reset", "put_back", is_flag=True, help="First put the machines of an inventory back as they were.")
 @click.pass_context
-def down_command(context: click.Context) -> None:
-    """Remove the nodes and every trace of them; reports stay in .harness/. Called again it does nothing."""
+def down_command(context: click.Context, put_back: bool) -> None:
+    """Remove the nodes and every trace of them; reports stay in .harness/. Called again it does nothing.
+
+    Machines of an inventory stay; --reset takes our work off them.
+    """
     lab = lab_of(context)
+    if put_back:
+        with screen() as listener, lab.changing(), Phases(listener).phase("reset") as summary:
+            nodes.reset(lab, listener)
+            summary.text = "the machines are as they were"
     with screen() as listener, lab.changing(), Phases(listener).phase("down") as summary:
         nodes.down(lab, listener)
         summary.text = "no node is left" if lab.driver.makes_nodes else "the machines are yours, and stay"

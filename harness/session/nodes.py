@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+from harness.converge import runner
 from harness.drivers import Wish
-from harness.errors import DriverError
+from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster
 from harness.model.progress import Listener, Step
 from harness.session import settings
@@ -47,6 +48,21 @@ def down(lab: Lab, listener: Listener) -> None:
         kept.unlink(missing_ok=True)
     if not (lab.home / "runs").exists():
         shutil.rmtree(lab.home, ignore_errors=True)
+
+
+def reset(lab: Lab, listener: Listener) -> None:
+    """Take our work off the user's own machines, and put back what was there before.
+
+    Raises :class:`UsageError` when the lab's nodes are not the user's, :class:`harness.errors.RigError` when a
+    machine cannot be reset.
+    """
+    if lab.driver.makes_nodes:
+        raise UsageError(
+            "only machines of an inventory are reset; nodes that were made are removed", hint="harness down"
+        )
+    cluster = up(lab, None, listener)
+    runner.play("reset.yml", cluster, None, lab.new_run() / "ansible.log", listener)
+    complain(cluster)
 
 
 def summary(cluster: Cluster) -> str:

@@ -103,7 +103,7 @@ class StaticDriver:
         if self._known():
             playbook = Path(__file__).parents[3] / "playbooks" / "reset.yml"
             told = shlex.join(["ansible-playbook", "-i", str(self.home / "inventory.yml"), str(playbook)])
-            progress(f"the machines stay as they are; this takes off what was installed: {told}")
+            progress(f"the machines stay as they are; `harness down --reset` takes off what was installed, or {told}")
         self._state.unlink(missing_ok=True)
 
     @property

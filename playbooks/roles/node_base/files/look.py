@@ -19,7 +19,14 @@ import guest
 from guest import printed
 
 PROGRAMS = Path("/usr/local/lib/nodeport")
-OURS = ("/etc/nodeport/**/*", f"{PROGRAMS}/**/*", "/etc/systemd/system/nodeport*", "/etc/sysctl.d/90-nodeport.conf")
+BEFORE = Path("/var/lib/nodeport/before.json")
+OURS = (
+    "/etc/nodeport/**/*",
+    f"{PROGRAMS}/**/*",
+    "/etc/systemd/system/nodeport*",
+    "/etc/sysctl.d/90-nodeport.conf",
+    str(BEFORE),
+)
 OUR_UNITS = ("nodeportd.service", "nodeport-socat.service")
 EVERYWHERE = ("*", "0.0.0.0", "::")  # as ss writes it
 NEEDED = {
@@ -73,6 +80,20 @@ def unit_of(process):
         return ""
 
 
+def as_found():
+    """What the role node_base may change, to be remembered for ``restore.py``: settings by their path in /proc/sys.
+
+    The kernel sets all of these when it is told to forward.
+    """
+    ipv4 = Path("/proc/sys/net/ipv4")
+    settings = [ipv4 / "ip_forward", ipv4 / "conf/all/accept_redirects", *sorted(ipv4.glob("conf/*/forwarding"))]
+    return {
+        "sysctls": {str(path.relative_to("/proc/sys")): path.read_text().strip() for path in settings},
+        "namespaces": Path("/run/netns").exists(),
+        "network_online": printed("systemctl", "is-active", "network-online.target").strip() == "active",
+    }
+
+
 def drift(program):
     """What the program would change by itself, ``None`` when it is not there or cannot say."""
     said = printed(str(PROGRAMS / program), "check")
@@ -99,6 +120,8 @@ def main(settings="{}"):
         "files": files(),
         "enabled": [path.name for path in Path("/etc/systemd/system/multi-user.target.wants").glob("nodeport*")],
         "forwards": forward == "1",
+        "before": json.loads(BEFORE.read_text()) if BEFORE.exists() else {},
+        "now": {} if BEFORE.exists() else as_found(),
         "network": drift("podnet"),
         "pods": drift("podctl"),
         "guest": guest.obstacles(settings) if settings else {},
