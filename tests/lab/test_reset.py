@@ -63,7 +63,7 @@ def test_what_was_there_before_is_there_again(foreign: Foreign) -> None:
     assert "a: +net.ipv4.ip_forward = 1" in during, "the comparison sees what we do"
     foreigners = [line for line in during if "mine" in line or "203.0.113" in line or "198.51.100" in line]
     assert foreigners == [], "what is not ours stays as it is while we are there, too"
-    said = foreign.play("changes.yml", inventory=source).out
+    said = foreign.play("traces.yml", inventory=source).out
     assert "net/ipv4/ip_forward=0" in said
     assert "/etc/nodeport/state.json" in said
     rehearsed = foreign.play("reset.yml", "--check", inventory=source)

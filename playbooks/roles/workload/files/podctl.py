@@ -24,19 +24,17 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from podlinks import NETNS, attach, detach, links, reaches_out, run
+
 WANTED = Path("/etc/nodeport/pods.json")
 NETWORK = Path("/etc/nodeport/network.json")
 LOCK = Path("/run/nodeport/podctl.lock")
-NETNS = Path("/run/netns")
 UNITS = Path("/run/systemd/system")
 PROGRAM = (
     *(Path("/usr/local/lib/nodeport") / name for name in ("responder.py", "netexec_server.py", "netexec.py")),
     Path("/etc/systemd/system/nodeport-pod@.service"),
 )
-LINK = re.compile(r"pod([0-9a-f]{8})")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-ELSEWHERE = "192.0.2.1"  # RFC 5737: an address that is nobody's, so the way to it is the default route
-INSIDE = "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec ip -batch -"
 RESTARTS = {"Always": "always", "OnFailure": "on-failure", "Never": "no"}  # Kubernetes' words and systemd's
 SHOWN = "Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic"
 
@@ -135,27 +133,6 @@ def unit_states():
     return {key_in(block["Id"]): block for block in blocks if block.get("Id")}
 
 
-def links():
-    """The host ends of the pods' veths by key; true where it is up, in the bridge, and gets its own frames back."""
-    shown = json.loads(run("ip", "-json", "-details", "link", "show"))
-    found = {LINK.fullmatch(link["ifname"]): link for link in shown if LINK.fullmatch(link["ifname"])}
-    return {match[1]: is_whole(link) for match, link in found.items()}
-
-
-def is_whole(link):
-    """Whether a link is as :func:`attach` makes it."""
-    reflects = link.get("linkinfo", {}).get("info_slave_data", {}).get("hairpin")
-    return link.get("master") == "cni0" and "UP" in link["flags"] and bool(reflects)
-
-
-def reaches_out(key, pod, network):
-    """Whether the pod sends from its own address by way of its gateway: its network is as it was made."""
-    asked = ["ip", "-netns", f"pod-{key}", "-json", "route", "get", ELSEWHERE]
-    answer = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
-    route = json.loads(answer.stdout)[0] if answer.returncode == 0 else {}
-    return (route.get("prefsrc"), route.get("gateway")) == (pod["address"], network["gateway"])
-
-
 def difference(pods, network):
     """Keys to remove, and keys to make: a changed pod is in both."""
     states, ends = unit_states(), links()
@@ -192,46 +169,6 @@ def sync(pods, remove, make, network):
     run("systemctl", "daemon-reload")
     if make:
         start({key: pods[key] for key in make})
-
-
-def detach(keys):
-    """Take the pods' networks away."""
-    # The veth first: it goes at once, while a namespace is emptied only later, when a new pod may want the name.
-    # A veth may vanish under our hands, when somebody deleted its namespace just before: only what is left counts.
-    ends = links()
-    gone = "".join(f"link delete pod{key}\n" for key in keys if key in ends)
-    subprocess.run(["ip", "-force", "-batch", "-"], input=gone, capture_output=True, text=True, timeout=60, check=False)
-    if left := sorted(set(keys) & set(links())):
-        sys.exit(f"links that cannot be deleted: {', '.join(f'pod{key}' for key in left)}")
-    named = "".join(f"netns delete pod-{key}\n" for key in keys if (NETNS / f"pod-{key}").exists())
-    run("ip", "-batch", "-", stdin=named)
-
-
-def attach(pods, network):
-    """The pods' networks: namespaces with an address each, and the bridge's address as their gateway."""
-    prefix = ipaddress.ip_network(network["pod_range"]).prefixlen
-    lines = []
-    for key, pod in pods.items():
-        # A hardware address that follows from the pod's: who knows it still knows it when the pod is replaced.
-        hardware = "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(pod["address"]).packed)
-        lines += [
-            f"netns add pod-{key}",
-            f"link add pod{key} type veth peer name eth0 address {hardware} netns pod-{key}",
-            f"link set pod{key} alias {name_of(pod)[:250]} master cni0 up",
-            # Where bridges call iptables (br_netfilter), what a pod sends to itself by a Service is bridged back.
-            f"link set pod{key} type bridge_slave hairpin on",
-        ]
-    run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
-
-    def inside(key):
-        set_up = (
-            f"link set lo up\naddress add {pods[key]['address']}/{prefix} dev eth0\nlink set eth0 up\n"
-            f"route add default via {network['gateway']}\n"
-        )
-        run("ip", "netns", "exec", f"pod-{key}", "sh", "-euc", INSIDE, stdin=set_up)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(inside, pods))
 
 
 def start(pods):
@@ -271,14 +208,6 @@ def execute(pods, words):
     if not keys:
         sys.exit(f"there is no pod {words[0]} on this node")
     os.execvp("ip", ["ip", "netns", "exec", f"pod-{keys[0]}", *words[2:]])
-
-
-def run(*words, stdin=None, timeout=60):
-    """Run a program that has to succeed and return what it printed; ends this program with its words otherwise."""
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(words[:4])}: {done.stderr.strip() or done.returncode}")
-    return done.stdout
 
 
 def reconcile(path, change):
