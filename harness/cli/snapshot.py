@@ -32,7 +32,7 @@ def save(context: click.Context, name: str) -> None:
     lab = lab_of(context)
     with screen() as listener, Phases(listener).phase("save") as summary:
         kept = snapshots.save(lab, name, listener)
-        summary.text = f"{kept.name} has {', '.join(kept.nodes)}"
+        summary.text = f"{kept.name} has {nodes.names(list(kept.nodes))}"
 
 
 @snapshot_command.command("restore")

@@ -156,6 +156,22 @@ def test_up_after_a_kill_at_any_moment_heals(driver: NspawnDriver, moment: Calla
     assert driver.status() == cluster
 
 
+def test_a_disk_that_was_half_removed_is_not_booted(driver: NspawnDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver.up(Wish(count=2), _quiet)
+
+    def cut_off(folder: Path, **_options: object) -> None:
+        (folder / "upper/etc/hostname").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr("harness.drivers.nspawn.disk.shutil.rmtree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            driver.down(_quiet)
+    cluster = driver.up(Wish(count=2), _quiet)
+    assert [_ask(cluster, node.name, "hostname") for node in cluster.nodes] == ["n1", "n2"]
+    assert [_ask(cluster, node.name, "cat /etc/hostname") for node in cluster.nodes] == ["n1", "n2"]
+
+
 def test_a_kill_while_growing_keeps_what_ran(driver: NspawnDriver) -> None:
     began = _began(driver.up(Wish(count=1), _quiet), "n1")
     _cut_off(driver, _last_supervisor(driver.names))

@@ -254,3 +254,24 @@ def test_nodes_hold_still_together_and_run_again_though_nobody_lets_them(driver:
 def _ended(child: process.Process[bytes]) -> None:
     if child.poll() is None:
         raise clock.NotYet("nothing yet")
+
+
+def test_a_disk_that_is_full_is_said_and_nothing_is_half_kept(driver: NspawnDriver) -> None:
+    cluster = driver.up(Wish(count=1), _quiet)
+    _ask(cluster, "head -c 2000000 /dev/urandom > /root/large")
+    place = driver.names.folder / "snapshots"
+    place.mkdir()
+    process.check(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], what="mounting a small disk")
+    try:
+        with pytest.raises(DriverError, match=r"keeping the disk of n1: .*No space left|is the disk full"):
+            driver.save_snapshot("kept", _quiet)
+        assert driver.snapshots() == []
+        assert list(place.iterdir()) == []
+    finally:
+        process.check(["umount", place], what="unmounting it")
+    assert _ask(cluster, "hostname") == "n1", "the node runs on"
+    driver.save_snapshot("kept", _quiet)
+    small = driver.names.folder / "restoring"
+    small.mkdir()
+    assert driver.restore_snapshot("kept", _quiet) == cluster, "what was left is cleared away"
+    assert _ask(cluster, "stat -c %s /root/large") == "2000000"

@@ -92,7 +92,16 @@ def frozen(machines: Collection[str]) -> Iterator[None]:
     finally:
         assert holder.stdin is not None  # noqa: S101 - a pipe, as asked for
         holder.stdin.close()
-        holder.wait(timeout=10)
+        try:
+            clock.until(lambda: _ended(holder), what="the nodes to be let go", within=10, every=0.005)
+        finally:
+            process.end_group(holder)
+            thaw(machines)
+
+
+def _ended(holder: process.Process[bytes]) -> None:
+    if holder.poll() is None:
+        raise clock.NotYet("their holder runs")
 
 
 def thaw(machines: Collection[str]) -> None:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import msgspec
 
 from harness.support.files import write_atomic
 
+_LABEL = "disk.json"
 _HOST_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -34,7 +36,13 @@ def finish(folder: Path, root: Path) -> None:
     for name in ("work", "merged"):
         (folder / name).mkdir()
     label = Label(str(root), _HOST_BOOT.read_text().strip())
-    write_atomic(folder / "disk.json", msgspec.json.encode(label).decode())
+    write_atomic(folder / _LABEL, msgspec.json.encode(label).decode())
+
+
+def remove(folder: Path) -> None:
+    """Remove a disk, its label first: what is cut off here must not be taken for a whole one."""
+    (folder / _LABEL).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def root(folder: Path) -> Path:
@@ -56,5 +64,5 @@ def whole(folder: Path) -> bool:
 
 def _label(folder: Path) -> Label | None:
     with contextlib.suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode((folder / "disk.json").read_bytes(), type=Label)
+        return msgspec.json.decode((folder / _LABEL).read_bytes(), type=Label)
     return None

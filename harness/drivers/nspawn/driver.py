@@ -157,8 +157,8 @@ class NspawnDriver:
             progress(f"cutting the power of {len(nodes)} nodes")
             machine.halt(self.names, [self.names.machine(node.name) for node in nodes])
             ssh.close(self.names, {node.address for node in nodes})
-            for node in nodes:
-                machine.start(self.names, node)
+            with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+                list(pool.map(lambda node: machine.start(self.names, node), nodes))
 
     def _become(self, change: _Change, progress: Progress) -> None:
         """Change what there is into what is wished."""
@@ -187,7 +187,7 @@ class NspawnDriver:
 
     def _boot(self, change: _Change, progress: Progress) -> None:
         booting = [*change.off, *change.new]
-        limits.make_room(len(booting), progress)
+        limits.make_room(len(change.new), progress)  # disks that are there are counted already
         progress(f"starting {len(booting)} nodes")
         ssh.keys(self.names, change.wished.nodes)
         public_key = ssh.lab_key(self.names)

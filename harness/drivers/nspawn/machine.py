@@ -105,7 +105,7 @@ def remove(names: Names, machines: Collection[str]) -> None:
     """
     halt(names, machines)
     for machine in machines:
-        shutil.rmtree(names.folder / machine.removeprefix(names.machine("")), ignore_errors=True)
+        disk.remove(names.folder / machine.removeprefix(names.machine("")))
 
 
 def _forget(machine: str, folder: Path) -> None:

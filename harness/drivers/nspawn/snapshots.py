@@ -170,7 +170,7 @@ def carry_through(names: Names, record: Sequence[Path]) -> None:
     if wanted is not None and wanted.restoring:
         machine.halt(names, machine.present(names))
         for fresh in sorted(path for path in staged.glob("*") if path.is_dir()):
-            shutil.rmtree(names.folder / fresh.name, ignore_errors=True)
+            disk.remove(names.folder / fresh.name)
             fresh.rename(names.folder / fresh.name)
         for file in record:
             if (staged / file.name).exists():
