@@ -35,7 +35,6 @@ _SOCAT = {
     "internal-policy": "internalTrafficPolicy is about its own addresses, which are not forwarded",
     "client-address": "pods see the node as their client, and who must not be served is reset, not met with silence",
     "allowed-sources": "who is not allowed is reset after connecting, not met with silence",
-    "udp": "UDP is not forwarded",
 }
 
 DEFAULT = "nftables"

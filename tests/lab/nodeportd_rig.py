@@ -21,6 +21,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -105,6 +106,12 @@ def serving(namespace: str, address: str, number: int) -> Iterator[None]:
     """Within: somebody answers on this TCP and UDP port."""
     with inside(namespace):
         servers = (_Tcp((address, number), _Answer), _Udp((address, number), _Datagram))
+    with _running(*servers):
+        yield
+
+
+@contextlib.contextmanager
+def _running(*servers: socketserver.BaseServer) -> Iterator[None]:
     threads = [threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}) for server in servers]
     for thread in threads:
         thread.start()
@@ -117,8 +124,24 @@ def serving(namespace: str, address: str, number: int) -> Iterator[None]:
             server.server_close()
 
 
+@contextlib.contextmanager
+def echoing(namespace: str, address: str, number: int, *, after: float = 0.0) -> Iterator[None]:
+    """Within: this TCP port sends back all that it got, when the client has closed its half and so many seconds after.
+
+    The UDP port sends back each datagram, with a space and its own address behind it.
+    """
+    with inside(namespace):
+        tcp = _Tcp((address, number), partial(_Echo, after=after))
+        udp = _Udp((address, number), _EchoDatagram)
+    with _running(tcp, udp):
+        yield
+
+
 class Rig:
     """The three namespaces, the pod's servers and nodeportd; used as a context, it leaves nothing behind."""
+
+    most = 2000
+    """Connections that the relay takes at once."""
 
     def __init__(self, folder: Path, backend: str = "nftables") -> None:
         self.backend = backend
@@ -186,17 +209,38 @@ class Rig:
             f"RUNTIME_DIRECTORY={self.runtime}",
             f"NODEPORT_SOCAT_CONTROL={self.runtime / 'control'}",
             f"NODEPORT_SOCAT_ROUTES={self.runtime / 'routes.json'}",
+            f"NODEPORT_SOCAT_MOST={self.most}",
         )
         return ["ip", "netns", "exec", self.node, "env", *environment, PYTHON, "-EB", PROGRAM, *words]
 
     def relay(self) -> process.Process[bytes]:
-        """The relay of the backend socat, which systemd would start; started by the first call."""
+        """The relay of the backend socat, which systemd would start; started unless it runs and is not ending."""
+        if self._relay is not None and not (self.runtime / "control").exists():
+            self._relay.wait(timeout=10)
         if self._relay is None or self._relay.poll() is not None:
             self.runtime.mkdir(exist_ok=True)
             with self.log.open("ab") as journal:
                 self._relay = process.start(self.argv("relay"), stderr=journal, stdout=journal)
             clock.until(self._reached, what="the relay", within=10, every=0.01)
         return self._relay
+
+    @property
+    def relay_running(self) -> bool:
+        """Whether the relay runs."""
+        return self._relay is not None and self._relay.poll() is None
+
+    def held(self) -> tuple[int, int, int]:
+        """How many processes and open files the relay has, and how many TCP sockets the node."""
+        if not self.relay_running:
+            return 0, 0, self._sockets()
+        assert self._relay is not None
+        own = Path(f"/proc/{self._relay.pid}")
+        children = (own / f"task/{self._relay.pid}/children").read_text().split()
+        return len(children), len(list((own / "fd").iterdir())), self._sockets()
+
+    def _sockets(self) -> int:
+        shown = process.check(["ip", "netns", "exec", self.node, "ss", "-Htan", "state", "all"], what="count").out
+        return sum(not line.startswith("TIME-WAIT") for line in shown.splitlines())
 
     def _reached(self) -> None:
         with socket.socket(socket.AF_UNIX) as line:
@@ -207,9 +251,14 @@ class Rig:
 
     def end_relay(self) -> None:
         """End the relay if it runs."""
-        if self._relay is not None and self._relay.poll() is None:
-            self._relay.terminate()
-            self._relay.wait(timeout=10)
+        if self.relay_running:
+            self.stop_relay(signal.SIGTERM)
+
+    def stop_relay(self, how: signal.Signals) -> None:
+        """End the relay by a signal."""
+        assert self._relay is not None
+        self._relay.send_signal(how)
+        self._relay.wait(timeout=10)
 
     def nodeportd(self, *words: str) -> process.Completed:
         """Run a verb of nodeportd on the node to its end."""
@@ -311,9 +360,9 @@ class Rig:
         with inside(source or self.client), socket.create_connection((address, number), within, own) as connection:
             return _exchange(connection)
 
-    def ask_udp(self, number: int) -> tuple[str, str]:
+    def ask_udp(self, number: int, *, source: str = "") -> tuple[str, str]:
         """One datagram from a fresh port."""
-        with inside(self.client), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        with inside(source or self.client), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             out.settimeout(5)
             out.connect((NODE, number))
             out.send(b"?")
@@ -395,7 +444,7 @@ class _Tcp(socketserver.ThreadingTCPServer):
 
 
 class _Udp(socketserver.UDPServer):
-    max_packet_size = 100
+    max_packet_size = 65535
 
     @property
     def own(self) -> str:
@@ -408,6 +457,26 @@ class _Answer(socketserver.BaseRequestHandler):
         with contextlib.suppress(ConnectionError):
             while self.request.recv(100):
                 self.request.send(f"{own} {self.client_address[0]}".encode())
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    def __init__(self, *given: Any, after: float) -> None:
+        self.after = after
+        super().__init__(*given)
+
+    def handle(self) -> None:
+        got = bytearray()
+        while part := self.request.recv(1 << 16):
+            got += part
+        threading.Event().wait(self.after)
+        self.request.sendall(got)
+
+
+class _EchoDatagram(socketserver.BaseRequestHandler):
+    server: _Udp
+
+    def handle(self) -> None:
+        self.request[1].sendto(self.request[0] + b" " + self.server.own.encode(), self.client_address)
 
 
 class _Datagram(socketserver.BaseRequestHandler):

@@ -57,7 +57,7 @@ FEATURES = frozenset({
 
 PROMISED = {
     "nftables": FEATURES - {"localhost"},
-    "socat": frozenset({"affinity", "localhost"}),
+    "socat": frozenset({"affinity", "localhost", "udp"}),
 }
 """What each backend promises; what happens instead is in its file."""
 

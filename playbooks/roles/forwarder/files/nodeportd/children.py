@@ -1,4 +1,4 @@
-"""The socat processes of the relay: started without a shell, counted, reaped, never more than so many at once."""
+"""The socat processes of the relay: started without a shell, counted, reaped."""
 
 from __future__ import annotations
 
@@ -8,24 +8,16 @@ import signal
 from collections.abc import Sequence
 
 SOCAT = "/usr/bin/socat"
-MOST = 2000
-"""Processes at once, about 0.7 MB of memory each; TASKS of the unit leaves room for them."""
 
 
 class Children:
     """The processes that run."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self) -> None:
         self._running: set[int] = set()
-        self._most = most
 
     def __len__(self) -> int:
         return len(self._running)
-
-    @property
-    def full(self) -> bool:
-        """Whether no other one may be started."""
-        return len(self._running) >= self._most
 
     def start(self, words: Sequence[str], ends: Sequence[int]) -> int:
         """Run socat with these descriptors as its 0, 1, …; returns the process id.

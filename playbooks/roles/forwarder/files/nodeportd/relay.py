@@ -20,11 +20,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nodeportd import datagrams
 from nodeportd.children import Children
+from nodeportd.datagrams import Flows
+from nodeportd.endpoints import Target
 from nodeportd.notify import log, notify
 from nodeportd.routes import Memory, Place, Route, from_json, kept, to_json
 
 BACKLOG = 4096
+MOST = 2000
+"""Connections at once, each a process with about 0.7 MB of its own; more clients wait in the kernel's queue."""
 AT_ONCE = 64
 """Clients taken from one queue before others have their turn."""
 IP_FREEBIND = 15
@@ -33,6 +38,8 @@ HALF_CLOSED = 3600
 KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 8}
 TOWARDS_POD = "connect-timeout=10,nodelay,keepalive,keepidle=60,keepintvl=15,keepcnt=8"
 LARGEST_QUESTION = 1 << 28
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
+"""What a question that is none comes to; nobody is answered then."""
 
 
 class Relay:
@@ -47,6 +54,8 @@ class Relay:
         self._listeners: dict[Place, socket.socket] = {}
         self._children = Children()
         self._memory = Memory()
+        self._flows = Flows(self._children, self._pick)
+        self._most = int(os.environ.get("NODEPORT_SOCAT_MOST", MOST))
         self._full = False
         self._ending = False
 
@@ -70,8 +79,9 @@ class Relay:
                     self._reap()
                 elif key.fileobj is self._control:
                     self._converse()
-                else:
-                    self._accept(key.data)
+                elif listener := self._listeners.get(key.data):  # else it was closed a moment ago
+                    take = self._accept if key.data[0] == "tcp" else self._flows.take
+                    take(key.data, listener)
         notify("STOPPING=1")
         self._end()
 
@@ -90,7 +100,7 @@ class Relay:
     def _converse(self) -> None:
         """One question, one answer."""
         line, _ = self._control.accept()
-        with line, contextlib.suppress(OSError, ValueError):
+        with line, contextlib.suppress(OSError, *NONSENSE):
             line.settimeout(5)
             _, uid, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             if uid not in (0, os.getuid()):
@@ -110,6 +120,7 @@ class Relay:
             self._close(place)
         self._routes = wanted
         self._memory.only(wanted)
+        self._flows.only(wanted)
         return list(self._open())
 
     def _open(self) -> Iterator[str]:
@@ -120,7 +131,7 @@ class Relay:
                 except OSError as error:
                     yield f"cannot listen at {place[1]}:{place[2]} for {route.service}: {error.strerror}"
                     continue
-                if not self._full:
+                if place[0] == "udp" or not self._full:
                     self._selector.register(listener, selectors.EVENT_READ, place)
 
     def _close(self, place: Place) -> None:
@@ -137,21 +148,27 @@ class Relay:
 
     # Clients
 
-    def _accept(self, place: Place) -> None:
-        listener = self._listeners.get(place)
-        for _ in range(AT_ONCE if listener else 0):
-            if self._children.full:
+    def _pick(self, place: Place, client: str) -> Target | None:
+        return self._memory.pick(self._routes[place], client, time.monotonic())
+
+    @property
+    def _connections(self) -> int:
+        return len(self._children) - len(self._flows)
+
+    def _accept(self, place: Place, listener: socket.socket) -> None:
+        for _ in range(AT_ONCE):
+            if self._connections >= self._most:
                 self._pause()
                 return
             try:
-                client, (address, _) = listener.accept()  # type: ignore[union-attr]
+                client, (address, _) = listener.accept()
             except (BlockingIOError, ConnectionError):
                 return
             with client:
                 self._serve(place, client, address)
 
     def _serve(self, place: Place, client: socket.socket, address: str) -> None:
-        target = self._memory.pick(self._routes[place], address, time.monotonic())
+        target = self._pick(place, address)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in KEEPALIVE.items():
@@ -169,21 +186,26 @@ class Relay:
     def _pause(self) -> None:
         """Leave new clients in the queue until an old one goes."""
         if not self._full:
-            log(f"{len(self._children)} connections are the most: new clients wait")
+            log(f"{self._connections} connections are the most: new clients wait")
             self._full = True
-            for listener in self._listeners.values():
+            for listener in self._of_connections().values():
                 self._selector.unregister(listener)
 
     def _reap(self) -> None:
-        self._children.reap()
-        if self._full and not self._children.full:
+        self._flows.ended(self._children.reap())
+        if self._full and self._connections < self._most:
             self._full = False
-            for place, listener in self._listeners.items():
+            for place, listener in self._of_connections().items():
                 self._selector.register(listener, selectors.EVENT_READ, place)
+
+    def _of_connections(self) -> dict[Place, socket.socket]:
+        return {place: listener for place, listener in self._listeners.items() if place[0] == "tcp"}
 
 
 def _listener(place: Place) -> socket.socket:
-    _, address, port = place
+    protocol, address, port = place
+    if protocol == "udp":
+        return datagrams.bound(place)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,416 @@
+"""What every forwarder has to do, each test on each of them, with real traffic: client, node and pods in namespaces.
+
+What a forwarder declares not to promise is looked at too: what it does instead is no matter of luck either.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from harness.model.forwarder import FORWARDERS
+from harness.support import clock, process
+from tests.lab.nodeportd_rig import (
+    GATEWAY,
+    NODE,
+    PODS,
+    Rig,
+    alive,
+    echoing,
+    endpoint,
+    inside,
+    more,
+    port,
+    service,
+    serving,
+    whole,
+)  # fmt: skip
+
+pytestmark = pytest.mark.lab
+
+CLIENT = "10.99.0.2"
+HERE, ELSEWHERE = PODS[:2], PODS[2:]
+FIREWALL = f"""
+table inet firewall {{
+  chain input {{
+    type filter hook input priority 0; policy drop;
+    ct state established,related accept
+    iifname "lo" accept
+    tcp dport 30000-32767 accept
+    ip saddr {GATEWAY}/24 accept
+  }}
+  chain forward {{
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    ip daddr 10.244.0.0/16 accept
+  }}
+}}
+"""
+
+
+class Node(Rig):
+    """A rig that counts generations by itself."""
+
+    generation = 0
+
+    def bring(self, *services: dict[str, Any], **fields: Any) -> None:
+        """Have these Services in force."""
+        self.generation += 1
+        self.converge(whole(self.generation, *services, **fields))
+
+    def web(self, *ports: dict[str, Any], **fields: Any) -> None:
+        """Have one Service of these ports in force."""
+        self.bring(service("web", *ports, **fields))
+
+    def again(self) -> None:
+        """Start nodeportd anew."""
+        with self.replacing():
+            self.serve()
+
+    def promises(self, feature: str) -> bool:
+        return feature in FORWARDERS[self.backend].features
+
+
+@pytest.fixture(scope="module", params=list(FORWARDERS))
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with Node(tmp_path_factory.mktemp(request.param), request.param) as node:
+        node.ip(node.pod, f"route add default via {GATEWAY}")
+        node.ip(node.client, f"route add default via {NODE}")
+        node.ip(node.node, f"route add default via {CLIENT}")
+        # Redirects to pods and refusals of UDP come out of one allowance, about one a second.
+        quick = ["ip", "netns", "exec", node.node, "sysctl", "-qw", "net.ipv4.icmp_ratelimit=0"]
+        process.check(quick, what="lift the limit of ICMP")
+        yield node
+
+
+def split(number: int, protocol: str = "TCP", target: int = 80) -> dict[str, Any]:
+    """A port with two endpoints here and two on another node."""
+    ends = [endpoint(pod, target, node="n1" if pod in HERE else "n2") for pod in PODS]
+    return {**port(number, protocol=protocol), "endpoints": ends}
+
+
+def refused(node: Node, number: int, **how: Any) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        node.ask(number, **how)
+
+
+# Every node answers
+
+
+def test_connections_spread_evenly_over_all_endpoints(node: Node) -> None:
+    node.web(port(30008, *PODS[:3]))
+    seen = node.spread(30008, 600)
+    assert seen.keys() == set(PODS[:3])
+    # 200 each; beyond ± 70 (six standard deviations) once in 1e8 runs.
+    assert all(130 <= count <= 270 for count in seen.values()), seen
+
+
+def test_the_node_itself_and_pods_reach_it_also_from_a_pod_to_itself(node: Node) -> None:
+    node.web(port(30008, *PODS[:2]))
+    assert {node.ask(30008, source=node.node)[0] for _ in range(60)} == set(PODS[:2])
+    assert {node.ask(30008, source=node.pod) for _ in range(60)} == {(pod, GATEWAY) for pod in PODS[:2]}
+
+
+def test_the_pod_sees_the_node_and_not_the_client(node: Node) -> None:
+    node.web(port(30008, PODS[0]))
+    assert node.ask(30008) == (PODS[0], GATEWAY)
+
+
+def test_only_the_given_addresses_of_the_node_answer(node: Node) -> None:
+    node.ip(node.node, "address add 10.99.0.9/24 dev client")
+    node.web(port(30008, PODS[0]))
+    refused(node, 30008, address="10.99.0.9")
+    node.bring(service("web", port(30008, PODS[0])), addresses=[NODE, "10.99.0.9"])
+    assert node.ask(30008, address="10.99.0.9")[0] == PODS[0]
+
+
+def test_localhost_answers_where_that_is_promised(node: Node) -> None:
+    node.web(port(30008, PODS[0]))
+    if node.promises("localhost"):
+        assert node.ask(30008, address="127.0.0.1", source=node.node)[0] == PODS[0]
+    else:
+        refused(node, 30008, address="127.0.0.1", source=node.node)
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_without_endpoints_it_is_refused(node: Node, protocol: str) -> None:
+    node.web(port(30008, PODS[0], protocol=protocol))
+    node.web(port(30008, protocol=protocol))
+    for source in (node.client, node.node, node.pod):
+        if protocol == "TCP":
+            refused(node, 30008, source=source)
+        else:  # the kernel tells a sender of its own otherwise: EPERM
+            with pytest.raises((ConnectionRefusedError, PermissionError)):
+                node.ask_udp(30008, source=source)
+
+
+def test_each_endpoint_has_a_target_port_of_its_own(node: Node) -> None:
+    with serving(node.pod, PODS[1], 8080):
+        node.web({**port(30008), "endpoints": [endpoint(PODS[0], 80), endpoint(PODS[1], 8080)]})
+        assert {node.ask(30008)[0] for _ in range(60)} == set(PODS[:2])
+
+
+def test_several_ports_and_a_tcp_and_a_udp_port_of_one_number(node: Node) -> None:
+    node.web(port(30008, PODS[0]), port(30008, PODS[1], protocol="UDP"), port(30009, PODS[2]))
+    assert (node.ask(30008)[0], node.ask_udp(30008)[0], node.ask(30009)[0]) == PODS[:3]
+
+
+# Changes
+
+
+def test_no_connection_is_lost_while_endpoints_come_and_go(node: Node) -> None:
+    node.web(port(30008, *PODS[:3]), port(30009, *PODS))
+    with node.established(30008) as connection, node.load(30008) as seen:
+        for turn in range(60):
+            some = PODS[turn % 2 : 2 + turn % 3]
+            node.web(port(30008, *some), port(30009, *PODS[turn % 4 :]))
+        alive(connection)
+        more(seen, 20)
+    assert seen.keys() == {"answered"}, seen
+    assert node.nodeportd("drift", str(node.file)).code == 0
+
+
+def test_an_idle_connection_outlives_reloads_a_restart_and_its_endpoint(node: Node) -> None:
+    node.web(port(30008, PODS[0]))
+    with node.established(30008) as connection:
+        node.mend()
+        node.web(port(30008, PODS[1]))
+        node.stop()
+        node.again()
+        alive(connection)
+        node.stop(signal.SIGKILL)
+        node.again()
+        alive(connection)
+
+
+def test_what_it_forwards_outlives_nodeportd(node: Node) -> None:
+    node.web(port(30008, *PODS[:3]))
+    assert node.stop() == 0
+    assert node.spread(30008, 60).keys() == set(PODS[:3])
+    node.again()
+
+
+# Bytes
+
+
+def test_large_payloads_go_both_ways_and_a_closed_half_leaves_the_other_open(node: Node) -> None:
+    """The pod answers only when it has read to the end, and then more than any buffer on the way holds."""
+    node.web(port(30008, PODS[0], target=7))
+    sent = bytes(range(256)) * (8 << 12)
+    with echoing(node.pod, PODS[0], 7), inside(node.client), socket.create_connection((NODE, 30008), 20) as way:
+        way.sendall(sent)
+        way.shutdown(socket.SHUT_WR)
+        got = bytearray()
+        while part := way.recv(1 << 16):
+            got += part
+    assert bytes(got) == sent
+
+
+def test_a_pod_that_is_silent_for_long_after_the_client_closed_its_half_is_waited_for(node: Node) -> None:
+    node.web(port(30008, PODS[0], target=7))
+    slow = echoing(node.pod, PODS[0], 7, after=2.0)
+    with slow, inside(node.client), socket.create_connection((NODE, 30008), 20) as way:
+        way.sendall(b"late")
+        way.shutdown(socket.SHUT_WR)
+        assert way.recv(100) == b"late"
+
+
+def test_many_connections_at_once(node: Node) -> None:
+    """Each has its own way back, although the pods see one address: source ports must not collide."""
+    node.web(port(30008, *PODS))
+    with ExitStack() as held, inside(node.client):
+        ways = [held.enter_context(socket.create_connection((NODE, 30008), 20)) for _ in range(400)]
+        for _ in range(2):
+            for way in ways:
+                alive(way)
+
+
+# UDP
+
+
+def test_a_udp_flow_stays_with_its_endpoint_until_that_goes(node: Node) -> None:
+    node.web(port(30053, *PODS[:2], protocol="UDP"))
+    with inside(node.client), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.settimeout(3)
+        out.connect((NODE, 30053))
+
+        def ask() -> str:
+            out.send(b"?")
+            return out.recv(100).decode().split()[0]
+
+        held = ask()
+        assert {ask() for _ in range(10)} == {held}
+        other = next(pod for pod in PODS[:2] if pod != held)
+        node.web(port(30053, other, protocol="UDP"))
+        assert ask() == other
+
+
+def test_udp_clients_spread_and_none_gets_the_answer_of_another(node: Node) -> None:
+    node.web(port(30053, *PODS[:3], target=7, protocol="UDP"))
+    with ExitStack() as held:
+        for pod in PODS[:3]:
+            held.enter_context(echoing(node.pod, pod, 7))
+        with inside(node.client):
+            ways = [held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(120)]
+        for number, way in enumerate(ways):
+            way.settimeout(5)
+            way.connect((NODE, 30053))
+            way.send(b"%d" % number)
+        answers = [way.recv(100).split() for way in ways]
+    assert [int(answer[0]) for answer in answers] == list(range(120))
+    seen = Counter(answer[1].decode() for answer in answers)
+    # 40 each; fewer than 10 of one pod once in 1e9 runs.
+    assert seen.keys() == set(PODS[:3])
+    assert min(seen.values()) >= 10, seen
+
+
+def test_a_datagram_in_fragments_arrives_whole_both_ways(node: Node) -> None:
+    node.web(port(30053, PODS[0], target=7, protocol="UDP"))
+    sent = bytes(range(250)) * 20
+    with echoing(node.pod, PODS[0], 7), inside(node.client), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.settimeout(5)
+        out.connect((NODE, 30053))
+        for _ in range(3):
+            out.send(sent)
+            assert out.recv(65535).rpartition(b" ")[0] == sent
+
+
+# Policies
+
+
+def test_a_client_stays_where_it_was_and_leaves_an_endpoint_that_goes(node: Node) -> None:
+    node.web(port(30008, *PODS), affinity_seconds=600)
+    seen = {node.ask(30008)[0] for _ in range(30)}
+    assert len(seen) == 1
+    others = [pod for pod in PODS if pod not in seen]
+    node.web(port(30008, *others), affinity_seconds=600)
+    then = {node.ask(30008)[0] for _ in range(30)}
+    assert len(then) == 1
+    assert then <= set(others)
+
+
+def test_external_local_keeps_outsiders_to_this_node_and_others_not(node: Node) -> None:
+    node.web(split(30008), external_traffic_policy="Local")
+    seen = {node.ask(30008) for _ in range(60)}
+    assert seen == {(pod, CLIENT if node.promises("client-address") else GATEWAY) for pod in HERE}
+    for source in (node.node, node.pod):
+        assert {node.ask(30008, source=source)[0] for _ in range(80)} == set(PODS)
+
+
+def test_external_local_without_an_endpoint_here_serves_no_outsider(node: Node) -> None:
+    away = {**port(30008), "endpoints": [endpoint(PODS[2], node="n2")]}
+    node.web(away, external_traffic_policy="Local")
+    not_served(node, 30008, silent=node.promises("client-address"))
+    assert node.ask(30008, source=node.node)[0] == PODS[2]
+
+
+def test_the_allow_list_lets_in_whom_it_names_and_nobody_else(node: Node) -> None:
+    node.ip(node.client, "address add 10.99.0.77/24 dev eth0")
+    node.web(split(30008), allowed_sources=["10.99.0.77/32", "172.16.0.0/12"])
+    assert node.ask(30008, bind="10.99.0.77")[0] in PODS
+    not_served(node, 30008, silent=node.promises("allowed-sources"))
+
+
+def not_served(node: Node, number: int, *, silent: bool) -> None:
+    """Nothing is answered: by silence where that is promised, else the connection is reset."""
+    with pytest.raises(TimeoutError if silent else ConnectionError):
+        node.ask(number, within=0.7)
+
+
+# Others on this node
+
+
+def test_other_tables_are_left_alone_and_a_firewall_that_lets_in_nodeports_is_no_hindrance(node: Node) -> None:
+    node.nft_file(FIREWALL)
+    before = node.nft("list table inet firewall")
+    node.web(port(30008, *PODS[:2]))
+    for source in (node.client, node.node, node.pod):
+        assert {node.ask(30008, source=source)[0] for _ in range(60)} == set(PODS[:2])
+    node.web(port(30008, PODS[2]))
+    node.stop()
+    assert node.nft("list table inet firewall") == before
+    node.nft("delete table inet firewall")
+    node.again()
+
+
+# Switching
+
+
+def test_switching_over_and_back_leaves_nothing_of_the_other(node: Node) -> None:
+    first = node.backend
+    try:
+        node.web(port(30008, *PODS[:3]))
+        for backend in [name for name in FORWARDERS if name != first] + [first]:
+            node.relay()
+            node.backend = backend
+            node.web(port(30008, *PODS[:3]))
+            assert node.spread(30008, 60).keys() == set(PODS[:3])
+            assert ("table ip nodeport" in node.nft("list tables")) == (backend == "nftables")
+            listening = process.check(["ip", "netns", "exec", node.node, "ss", "-Hltnp"], what="look").out
+            assert ("30008" in listening) == (backend == "socat")
+            assert node.relay_running == (backend == "socat")
+            assert node.nodeportd("drift", str(node.file)).code == 0
+    finally:
+        node.backend = first
+
+
+def test_a_switch_loses_nobody_who_comes_meanwhile(node: Node) -> None:
+    """The new one is in force before the old one goes; whom the old one serves at that moment is cut off."""
+    first = node.backend
+    try:
+        node.web(port(30008, *PODS[:3]))
+        with node.load(30008) as seen:
+            for backend in [name for name in FORWARDERS if name != first] + [first]:
+                node.relay()
+                node.backend = backend
+                node.web(port(30008, *PODS[:3]))
+                more(seen, 50)
+    finally:
+        node.backend = first
+    lost = sum(count for error, count in seen.items() if error != "answered")
+    assert lost <= 8, seen  # two clients, each at most with one attempt under way, two switches
+    refusals = {error for error in seen if "refused" in error}
+    assert not refusals, seen
+
+
+# Nothing is left behind
+
+
+@pytest.mark.parametrize("times", [500, pytest.param(10_000, marks=pytest.mark.long)])
+def test_nothing_is_left_of_many_connections(node: Node, times: int) -> None:
+    node.web(port(30008, *PODS), port(30008, *PODS, protocol="UDP"))
+    before = node.held()
+    errors: list[Exception] = []
+
+    def client() -> None:
+        try:
+            for _ in range(times // 4):
+                node.ask(30008)
+        except OSError as error:
+            errors.append(error)
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for each in clients:
+        each.start()
+    for each in clients:
+        each.join()
+    assert errors == []
+
+    def nothing() -> None:
+        if node.held() != before:
+            raise clock.NotYet(f"{before} before, {node.held()} now")
+
+    clock.until(nothing, what="the last processes and sockets to go", within=10, every=0.1)
+
+
+def test_of_the_rig_nothing_reaches_the_host(node: Node) -> None:
+    shown = process.check(["nft", "list", "tables"], what="ask the host").out
+    node.web(port(30008, *PODS))
+    assert process.check(["nft", "list", "tables"], what="ask the host").out == shown
