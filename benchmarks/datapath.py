@@ -3,7 +3,8 @@
 Three pods on one node, so that every way has the same hops; in them nginx with one worker, or the harness's own
 responder. wrk opens a new connection for each request. *direct* has no connection tracking, *tracked* goes straight to
 the pods through a node that tracks connections, *least NAT* is one rule and a masquerade, the least that can make a
-nodePort; then kube-proxy's layout and ours.
+nodePort; then kube-proxy's layout, ours, and the forwarder socat. ``--keep-alive`` measures requests on connections
+that stay open instead.
 
 Everything runs on one core: the ways differ in the work for a connection, and one core is always full of it. On several
 cores the 64,000 source ports of the one client are all in use within a second, and that is measured instead.
@@ -35,6 +36,7 @@ HEAD = {"version": 2, "generation": 1, "node": "n1", "backend": "nftables", "clu
         "checks": []}  # fmt: skip
 PLAIN = {"cluster_addresses": [], "external_addresses": [], "affinity_seconds": 0, "health_check_node_port": 0,
          "external_traffic_policy": "Cluster", "internal_traffic_policy": "Cluster", "allowed_sources": []}  # fmt: skip
+RELAY_PORT = 31000
 TRACK = "table inet track {\n chain c {\n  type filter hook prerouting priority 0\n  ct state invalid counter\n }\n}\n"
 LEAST = """
 table ip least {
@@ -76,24 +78,28 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=15)
     options.add_argument("--seconds", type=int, default=1)
     options.add_argument("--server", choices=SERVERS, default="nginx")
+    options.add_argument("--keep-alive", action="store_true")
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    with tempfile.TemporaryDirectory() as folder, _lab(), _serving(SERVERS[given.server], Path(folder)):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _lab(),
+        _serving(SERVERS[given.server], Path(folder)),
+        _relay(Path(folder)),
+    ):
         ways = _ways(Path(folder))
         found: dict[str, Runs] = {way: [] for way in ways}
         for _ in range(given.rounds):
             for way, (rules, wrk) in ways.items():
                 _inside(NODE, "nft", "-f", str(rules))
-                found[way].append(_measure(wrk, given.seconds))
+                words = wrk if given.keep_alive else ["-H", "Connection: close", *wrk]
+                found[way].append(_measure(words, given.seconds))
     if given.json:
-        print(
-            json.dumps(
-                {way: {"connections_per_second": rate(runs), "p99_ms": p99(runs)} for way, runs in found.items()}
-            )
-        )
+        print(json.dumps({way: {"per_second": rate(runs), "p99_ms": p99(runs)} for way, runs in found.items()}))
         return
-    print("| way | new connections/s | against direct | against tracked | against least NAT | p99 |")
+    what = "requests/s" if given.keep_alive else "new connections/s"
+    print(f"| way | {what} | against direct | against tracked | against least NAT | p99 |")
     print("|---|---|---|---|---|---|")
     for way, runs in found.items():
         ratios = " | ".join(f"{_ratio(runs, found[other]):.2f}" for other in ("direct", "tracked", "least NAT"))
@@ -127,7 +133,25 @@ def _ways(folder: Path) -> dict[str, tuple[Path, list[str]]]:
         rules = folder / f"{number}.nft"
         rules.write_text("flush ruleset\n" + text)
         ways[way] = (rules, straight if way in ("direct", "tracked") else through)
+    ways["socat"] = (folder / "0.nft", [f"http://10.99.0.1:{RELAY_PORT}/hostname"])
     return ways
+
+
+@contextmanager
+def _relay(folder: Path) -> Iterator[None]:
+    """The relay of the forwarder socat, with one nodePort."""
+    targets = [[address, 80] for address in ADDRESSES]
+    route = {"service": "default/s", "address": "10.99.0.1", "protocol": "tcp", "port": RELAY_PORT, "inside": [],
+             "everywhere": targets, "outside": targets, "affinity_seconds": 0, "allowed_sources": []}  # fmt: skip
+    (folder / "routes.json").write_text(json.dumps([route]))
+    env = [f"RUNTIME_DIRECTORY={folder}", f"NODEPORT_SOCAT_ROUTES={folder / 'routes.json'}"]
+    words: list[str | Path] = ["ip", "netns", "exec", NODE, "env", *env, "/usr/bin/python3", NODEPORTD, "relay"]
+    running = process.start(words)
+    try:
+        clock.until(partial(_answers, f"10.99.0.1:{RELAY_PORT}"), what="the relay to answer", within=10)
+        yield
+    finally:
+        process.end_group(running)
 
 
 def _rules(folder: Path, services: int) -> str:
@@ -145,7 +169,7 @@ def _rules(folder: Path, services: int) -> str:
 
 
 def _measure(wrk: list[str], seconds: int) -> tuple[float, float]:
-    words = ("wrk", "-t3", "-c48", f"-d{seconds}s", "--latency", "-H", "Connection: close", *wrk)
+    words = ("wrk", "-t3", "-c48", f"-d{seconds}s", "--latency", *wrk)
     out = _inside(CLIENT, *words, timeout=seconds + 20)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", out)

@@ -11,7 +11,8 @@ class Forwarder:
     """A backend of nodeportd.
 
     ``lacks`` says of each feature that it has not what happens instead, for a person. ``holder`` is the thing on a
-    node that forwards, ``gone`` the name of the cause when that is not there.
+    node that forwards, ``gone`` the name of the cause when that is not there. ``accepts``: it accepts connections
+    itself, so that all of them, the node's own too, pass the node's input chains.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Forwarder:
     lacks: Mapping[str, str]
     holder: str
     gone: str
+    accepts: bool
 
 
 _ALL = frozenset({
@@ -40,9 +42,9 @@ _SOCAT = {
 DEFAULT = "nftables"
 
 FORWARDERS: Mapping[str, Forwarder] = {
-    name: Forwarder(name, _ALL - lacks.keys(), lacks, holder, gone)
-    for name, lacks, holder, gone in (
-        ("nftables", _NFTABLES, "nftables table", "ruleset-flushed"),
-        ("socat", _SOCAT, "relay (nodeport-socat.service)", "relay-down"),
+    name: Forwarder(name, _ALL - lacks.keys(), lacks, holder, gone, accepts)
+    for name, lacks, holder, gone, accepts in (
+        ("nftables", _NFTABLES, "nftables table", "ruleset-flushed", False),
+        ("socat", _SOCAT, "relay (nodeport-socat.service)", "relay-down", True),
     )
 }

@@ -88,6 +88,13 @@ CAUSES: dict[str, Cause] = {
         ALL_RULES,
         "Remove or narrow the rule that drops, or open the nodePort in that firewall.",
     ),
+    "input-drop": Cause(
+        "{node} drops traffic to {ports} before its relay gets it",
+        "Pods asked directly from {node} answer, but even its own connections to the nodePort are lost. Its forwarder "
+        "accepts them itself, so a rule in a prerouting or input chain of {node} drops them, or it is stuck{other}.",
+        ALL_RULES,
+        "Remove or narrow the rule that drops, or open the nodePort in that firewall.",
+    ),
     "forward-drop": Cause(
         "{node} drops what it should forward",
         "Traffic that enters at {node}, and traffic from elsewhere to pods on it, is lost, while what {node} itself "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.observation import NodeFacts
 from harness.verdicts.controls import Direct
 from harness.verdicts.expectations import Expected
 from harness.verdicts.finding import Finding, drops, lacks_route, told
@@ -25,10 +26,17 @@ def broken_paths(shape: Shape) -> list[Finding]:
         claimed = shape.claim([Kind.SILENT], what=keys)
         if claimed:
             notes = (told(shape, others[0], pods[0]), told(shape, node, pods[0]))
-            found.append(
-                Finding("path-broken", node, tuple(claimed), other=drops(shape.facts.get(node)), directs=notes)
-            )
+            cause, other = _path(shape.facts.get(node))
+            found.append(Finding(cause, node, tuple(claimed), other=other, directs=notes))
     return found
+
+
+def _path(facts: NodeFacts | None) -> tuple[str, str]:
+    """Why nobody else reaches a node's pods, as far as the node itself can say; what it quotes."""
+    if facts is not None and facts.reachable and not facts.ip_forward:
+        return "ip-forward", ""
+    forward = drops(facts, ("forward",))
+    return ("forward-drop", forward) if forward else ("path-broken", drops(facts))
 
 
 def lost_routes(shape: Shape) -> list[Finding]:

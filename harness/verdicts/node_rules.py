@@ -95,11 +95,14 @@ def _refusing(shape: Shape, node: str) -> Finding:
 def _swallowing(shape: Shape, node: str) -> Finding | None:
     """The node's row meets silence, while the node itself gets answers, or is not able to say."""
     facts, itself = shape.facts.get(node), shape.itself(node)
+    known = facts is not None and facts.reachable
     if itself is not None and itself.dead:
-        return None
+        if facts is None or not known or not FORWARDERS[facts.backend].accepts:
+            return None
+        claimed = tuple(shape.claim(node=node))
+        return Finding("input-drop", node, claimed, other=drops(facts, ("input", "prerouting")))
     own = {endpoint.pod for endpoint in shape.endpoints if endpoint.node == node}
     column = own & {pod for view in shape.elsewhere(node) for pod in view.silent}
-    known = facts is not None and facts.reachable
     if facts is not None and known and not facts.ip_forward:
         return _whole(shape, node, "ip-forward", own)
     if column or (not own and drops(facts, ("forward",))):

@@ -179,3 +179,52 @@ FAULTS = (
         "endpoint-blackholed", names_node="n1", names_pod=True, held=("n1",), later="endpoint-held-back"),
     Fault("foreign responder on an endpoint's port", _stranger, "foreign-responder", names_pod=True),
 )  # fmt: skip
+
+
+def _relay_told(alter: str) -> str:
+    """Tells the relay of a node other routes, behind nodeportd's back; ``alter`` changes ``each``, a route."""
+    return f"""/usr/bin/python3 - <<'END'
+import json, socket
+def ask(question):
+    line = socket.socket(socket.AF_UNIX)
+    line.connect("/run/nodeport-socat/control")
+    line.sendall(json.dumps(question).encode())
+    line.shutdown(socket.SHUT_WR)
+    return json.loads(line.makefile("rb").read())
+routes = ask({{}})["routes"]
+for each in routes:
+    {alter}
+assert not ask({{"routes": routes}})["faults"]
+END"""
+
+
+def _targets(change: str) -> str:
+    return _relay_told(f'each["everywhere"] = each["outside"] = [{change}]')
+
+
+_CAUSES_OF_SOCAT = {
+    "pre-DNAT drop on one node": "input-drop",
+    "endpoint blackholed on the ingress node": "backend-unreachable",  # no retry draws another pod
+}
+_ALSO_OF_SOCAT = {"one pod dead", "FORWARD drop", "ip_forward=0", "foreign responder on an endpoint's port",
+                  *_CAUSES_OF_SOCAT}  # fmt: skip
+
+OF_SOCAT = (
+    Fault("relay stopped on one node", lambda plan: Injection(
+        "n2", "systemctl stop nodeport-socat", "! systemctl is-active nodeport-socat", _settle(plan)),
+        "relay-down", names_node="n2"),
+    Fault("one endpoint left out on one node", lambda plan: Injection(
+        "n1", _targets(f'end for end in each["everywhere"] if end[0] != "{victim(plan).address}"'),
+        "! /usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd drift", _settle(plan)),
+        "endpoint-left-out", names_node="n1", names_pod=True),
+    Fault("one endpoint at double weight", lambda plan: Injection(
+        "n1", _targets(f'end for end in each["everywhere"] for _ in range(1 + (end[0] == "{victim(plan).address}"))'),
+        "! /usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd drift", _settle(plan)),
+        "endpoint-weight", names_node="n1", names_pod=True),
+    Fault("input drop on one node", lambda plan: Injection(
+        "n2", _table("type filter hook input priority 0; tcp dport 30008 counter drop"),
+        "nft list table inet flt", "nft delete table inet flt"), "input-drop", names_node="n2"),
+    *(dataclasses.replace(fault, cause=_CAUSES_OF_SOCAT.get(fault.name, fault.cause))
+      for fault in FAULTS if fault.name in _ALSO_OF_SOCAT),
+)  # fmt: skip
+"""Those of nodes that forward by socat."""
