@@ -231,7 +231,7 @@ class Rig:
 
     def held(self) -> tuple[int, int, int]:
         """How many processes and open files the relay has, and how many TCP sockets the node."""
-        if not self.relay_running:
+        if self.backend != "socat" or not self.relay_running:
             return 0, 0, self._sockets()
         assert self._relay is not None
         own = Path(f"/proc/{self._relay.pid}")
