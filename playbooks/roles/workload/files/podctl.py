@@ -52,8 +52,7 @@ def name_of(pod):
 def told_name(key):
     """The name of a pod that is here, wanted or not; its key when nothing tells it."""
     told = identity_of(key).read_text() if identity_of(key).exists() else ""
-    found = re.search(r"^Description=Pod (.*)$", told, re.MULTILINE)
-    return found[1] if found else key
+    return found[1] if (found := re.search(r"^Description=Pod (.*)$", told, re.MULTILINE)) else key
 
 
 def unit_of(key):
