@@ -36,10 +36,10 @@ def tables(text: str) -> tuple[str, ...]:
 
 
 def masquerades(lines: Sequence[Line]) -> bool:
-    """Whether connections come to a rule of our table that masquerades: by the map ``sources``, after routing."""
+    """Whether connections come to a rule of our table that masquerades: by the set ``hidden``, after routing."""
     ours = [line for line in lines if line.table == OURS]
     hides = any("masquerade" in _plain(line.text).split() for line in ours)
-    return hides and any(line.hook == "postrouting" and "@sources" in line.text.split() for line in ours)
+    return hides and any(line.hook == "postrouting" and "@hidden" in line.text.split() for line in ours)
 
 
 def foreign_drops(lines: Sequence[Line]) -> tuple[str, ...]:

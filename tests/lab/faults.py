@@ -171,7 +171,7 @@ FAULTS = (
         "n2", "sysctl -qw net.ipv4.ip_forward=0", '[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]',
         "sysctl -qw net.ipv4.ip_forward=1"), "ip-forward", names_node="n2", held=("n1", "n3")),
     Fault("masquerade missing", lambda plan: Injection(
-        "n2", "nft flush chain ip nodeport postrouting", "! nft list table ip nodeport | grep -q @sources",
+        "n2", "nft flush chain ip nodeport postrouting", "! nft list table ip nodeport | grep -q @hidden",
         _settle(plan)), "masquerade-missing", names_node="n2"),
     Fault("endpoint blackholed on the ingress node", lambda plan: Injection(
         "n1", f"ip route add blackhole {victim(plan).address}/32", "ip route show type blackhole | grep -q 10.",

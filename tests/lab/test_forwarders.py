@@ -10,7 +10,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -302,6 +302,27 @@ def test_external_local_keeps_outsiders_to_this_node_and_others_not(node: Node) 
     assert seen == {(pod, CLIENT if node.promises("client-address") else GATEWAY) for pod in HERE}
     for source in (node.node, node.pod):
         assert {node.ask(30008, source=source)[0] for _ in range(80)} == set(PODS)
+
+
+def test_a_node_asks_itself_from_an_address_that_only_it_knows(node: Node) -> None:
+    """Whatever the policy the pod must not see that address: its answer would not find back."""
+    for policy in ("Cluster", "Local"):
+        node.web(split(30008), external_traffic_policy=policy)
+        with own_address(node, "198.51.100.7"):
+            seen = {node.ask(30008, source=node.node, bind="198.51.100.7") for _ in range(60)}
+        assert seen == {(pod, GATEWAY) for pod in PODS}
+
+
+@contextmanager
+def own_address(node: Node, address: str) -> Iterator[None]:
+    """Within: the node has this address, and nobody has a route to it."""
+    node.ip(node.node, f"address add {address}/32 dev lo")
+    node.ip(node.pod, f"route add blackhole {address}")
+    try:
+        yield
+    finally:
+        node.ip(node.pod, f"route delete blackhole {address}")
+        node.ip(node.node, f"address delete {address}/32 dev lo")
 
 
 def test_external_local_without_an_endpoint_here_serves_no_outsider(node: Node) -> None:

@@ -170,7 +170,7 @@ ALTERATIONS = {
     "an element deleted": "delete element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 }",
     "an element altered": "delete element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 }; "
     "add element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 : 10.244.0.9 . 80 }",
-    "an element in another set alike": "delete element ip nodeport sources { 10.99.0.1 . udp . 30008 }",
+    "an element in another set alike": "delete element ip nodeport hidden { 10.99.0.1 . udp . 30008 }",
     "a rule deleted that another chain has too": "flush chain ip nodeport output",
     "a rule added": "insert rule ip nodeport prerouting tcp dport 30008 drop",
     "a chain added": "add chain ip nodeport strange",

@@ -81,6 +81,20 @@ def test_policies_that_are_kept_pass(cluster: Cluster, plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
+    "flushed", ["chain ip nodeport hide-own", "chain ip nodeport hide-outsiders", "set ip nodeport hidden-own"]
+)
+def test_what_no_probe_can_see_the_node_itself_tells(flushed: str, lab: Lab, cluster: Cluster, plan: Plan) -> None:
+    """Nodes of one address are answered without being masqueraded, so the loss of these rules breaks no probe."""
+    mends = f"/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd settle {plan.generation}"
+    with injected(cluster, Injection("n1", f"nft flush {flushed}", "true", mends)):
+        found = survey.survey(cluster, plan, silent)
+    told = [each.summary for each in found.verdicts if each.check == "node-state" and each.status is Status.FAIL]
+    assert len(told) == 1, told
+    assert "was altered behind nodeportd's back" in told[0]
+    assert flushed.rpartition(" ")[2] in told[0]
+
+
+@pytest.mark.parametrize(
     ("script", "node", "check", "cause"),
     [
         pytest.param(BY_CHANCE, "n2", "affinity", "affinity-broken", id="a client is sent to any pod"),

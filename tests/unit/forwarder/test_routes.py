@@ -13,7 +13,7 @@ from nodeportd.state import Endpoint, Port, Service, State
 
 A, B, C = ("10.244.0.2", 80), ("10.244.0.3", 80), ("10.244.1.2", 80)
 PLAIN = Route("default/web", "192.168.56.11", "tcp", 30008, (A, B, C), (A, B, C), (), 0, ())
-LOCAL = replace(PLAIN, outside=(A,), inside=("10.244.0.0/16", "192.168.56.11/32"))
+LOCAL = replace(PLAIN, outside=(A,), inside=("10.244.0.0/16",))
 STICKY = replace(PLAIN, affinity_seconds=60)
 
 
@@ -23,7 +23,7 @@ STICKY = replace(PLAIN, affinity_seconds=60)
         pytest.param(PLAIN, "203.0.113.1", (A, B, C), id="everybody to all endpoints"),
         pytest.param(LOCAL, "203.0.113.1", (A,), id="policy Local: outsiders to endpoints here"),
         pytest.param(LOCAL, "10.244.3.9", (A, B, C), id="policy Local: pods to all"),
-        pytest.param(LOCAL, "192.168.56.11", (A, B, C), id="policy Local: the node itself to all"),
+        pytest.param(LOCAL, "127.0.0.1", (A, B, C), id="policy Local: the node itself to all"),
         pytest.param(replace(LOCAL, outside=()), "203.0.113.1", (), id="policy Local: nothing here for outsiders"),
         pytest.param(replace(PLAIN, allowed_sources=("10.0.0.0/8",)), "203.0.113.1", (), id="not allowed"),
         pytest.param(replace(PLAIN, allowed_sources=("10.0.0.0/8",)), "10.9.9.9", (A, B, C), id="allowed"),
@@ -73,4 +73,4 @@ def test_what_is_listened_at_is_what_has_endpoints() -> None:
     assert set(found) == {("tcp", "192.168.56.11", 30008), ("tcp", "127.0.0.1", 30008)}
     route = found["tcp", "192.168.56.11", 30008]
     assert (route.outside, len(route.everywhere)) == ((("10.244.0.2", 80),), 2)
-    assert route.targets("192.168.56.11") == route.everywhere
+    assert route.targets("127.0.0.1") == route.everywhere

@@ -47,7 +47,7 @@ class Table:
             ends = "local" if kind in ("near", "stay") else "endpoints"
             for moment in (earlier, self, later):
                 assert f"{kind}-{size}" in moment.chains
-                assert place in moment.elements["sources"]
+                assert any(place in held for name, held in moment.elements.items() if name.startswith("hidden"))
                 assert (kind in ("stick", "stay")) <= (place in moment.elements["remembered"])
                 assert all(f"{place} . {index}" in moment.elements[f"{ends}-{size}"] for index in range(int(size)))
 

@@ -15,11 +15,11 @@ table ip nodeport {
 
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
-		ct status dnat meta l4proto 6 ct original ip daddr . meta l4proto . ct original proto-dst vmap @sources
+		ct status dnat meta l4proto 6 ct original ip daddr . meta l4proto . ct original proto-dst @hidden masquerade
 	}
 
-	chain hide {
-		masquerade
+	chain hide-own {
+		fib saddr type local masquerade
 	}
 
 	chain input {
@@ -83,9 +83,9 @@ def test_our_table_and_its_masquerade_are_seen() -> None:
 def test_the_masquerade_of_others_is_not_ours() -> None:
     assert ruleset.tables(OTHERS) == ("inet flt", "netdev early")
     assert not ruleset.masquerades(ruleset.read(OTHERS))
-    commented = OURS.replace("\t\tmasquerade", '\t\taccept comment "no masquerade here"')
+    commented = OURS.replace(" masquerade", ' accept comment "no masquerade here"')
     assert not ruleset.masquerades(ruleset.read(commented))
-    flushed = OURS.replace("vmap @sources", "accept")
+    flushed = OURS.replace("@hidden masquerade", "accept")
     assert not ruleset.masquerades(ruleset.read(flushed)), "nothing leads to the rule"
 
 

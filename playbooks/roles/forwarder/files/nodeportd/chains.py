@@ -8,6 +8,7 @@ MOST_CLIENTS = 262144
 
 _PLACE = "ip daddr . meta l4proto . th dport"
 _MEANT = "ct original ip daddr . meta l4proto . ct original proto-dst"
+_TRANSLATED = "ct status dnat meta l4proto { tcp, udp }"
 _ORDER = ("pick", "near", "stick", "stay", "remember")
 _PICKS = {"pick": "endpoints", "near": "local"}
 
@@ -80,14 +81,17 @@ SETS = f"""\
   map outside {{
     type ipv4_addr . inet_proto . inet_service : verdict
   }}
-  map sources {{
-    type ipv4_addr . inet_proto . inet_service : verdict
+  set hidden {{
+    type ipv4_addr . inet_proto . inet_service
+  }}
+  set hidden-own {{
+    type ipv4_addr . inet_proto . inet_service
+  }}
+  set hidden-outsiders {{
+    type ipv4_addr . inet_proto . inet_service
   }}
   map remembered {{
     type ipv4_addr . inet_proto . inet_service : verdict
-  }}
-  chain hide {{
-    masquerade
   }}
   chain hide-outsiders {{
     iifname "cni0" ip saddr @pods oifname != "cni0" return
@@ -126,10 +130,10 @@ CHAINS = f"""\
   }}
   chain postrouting {{
     type nat hook postrouting priority 100; policy accept;
-    ct status dnat meta l4proto tcp {_MEANT} vmap @remembered
-    ct status dnat meta l4proto udp {_MEANT} vmap @remembered
-    ct status dnat meta l4proto tcp {_MEANT} vmap @sources
-    ct status dnat meta l4proto udp {_MEANT} vmap @sources
+    {_TRANSLATED} {_MEANT} vmap @remembered
+    {_TRANSLATED} {_MEANT} @hidden masquerade
+    {_TRANSLATED} {_MEANT} @hidden-outsiders goto hide-outsiders
+    {_TRANSLATED} {_MEANT} @hidden-own goto hide-own
   }}
   chain input {{
     type filter hook input priority -110; policy accept;

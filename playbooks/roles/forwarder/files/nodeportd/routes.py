@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ Place = tuple[str, str, int]
 class Route:
     """One nodePort at one address of the node.
 
-    Clients within ``inside`` (the node itself, pods) go to any endpoint ``everywhere``, others to those of
+    Clients within ``inside`` (pods), and the node itself, go to any endpoint ``everywhere``, others to those of
     ``outside``; where no policy tells them apart, ``inside`` is empty. ``allowed_sources`` are the IPv4 networks that
     may come, none for all; ``affinity_seconds`` is 0 when clients do not stick.
     """
@@ -49,7 +50,9 @@ class Route:
         """The endpoints that may serve this client; none when it must not come, or none is left for it."""
         if self.allowed_sources and not _within(client, self.allowed_sources):
             return ()
-        return self.everywhere if _within(client, self.inside) else self.outside
+        if not self.inside or not (_within(client, self.inside) or _own(client)):
+            return self.outside
+        return self.everywhere
 
 
 def kept() -> Path:
@@ -74,6 +77,16 @@ def from_json(given: Mapping[str, Any]) -> Route:
 
 def _within(client: str, networks: Sequence[str]) -> bool:
     return any(IPv4Address(client) in IPv4Network(network) for network in networks)
+
+
+def _own(client: str) -> bool:
+    """Whether it is an address of this node: no other can be bound to."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((client, 0))
+        except OSError:
+            return False
+        return True
 
 
 class Memory:

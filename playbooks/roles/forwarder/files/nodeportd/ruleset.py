@@ -11,9 +11,11 @@ what makes loading slow (one Service more or less is a few elements, whatever th
     stick-<k>      dnat to where the client was before, else pick-<k>; stay-<k> the same with near-<k>
     clients        client . place      → address . port; forgotten when no new connection comes for a while
     remembered     place               → the chain that writes or renews ``clients``
-    sources        place               → whether the client's address is hidden from the pod
+    hidden         places whose clients are always hidden from the pod; hidden-own, hidden-outsiders: some of them
     refused        places without endpoints
     restricted     places with an allow list; allowed  place . network
+
+Verdict maps are few: when an element with ``goto`` or ``jump`` is added, the kernel walks through every one of them.
 
 No packet mark is used: marks belong to whoever owns the machine. Masquerading asks conntrack for the place that the
 client meant, so only connections that this table translated are touched. It is plain ``masquerade``: ``fully-random``
@@ -33,8 +35,8 @@ TABLE = chains.TABLE
 Elements = dict[str, dict[str, str]]
 """The elements of every set and map, by name; an element of a set has an empty value."""
 
-_LOOKED_UP_LATER = ("endpoints-", "local-", "sources", "remembered")
-"""The maps that a packet comes to by way of ``services`` or ``outside``."""
+_LOOKED_UP_LATER = ("endpoints-", "local-", "hidden", "remembered")
+"""The sets and maps that a packet comes to by way of ``services`` or ``outside``."""
 
 
 def full(wanted: Effective) -> str:
@@ -147,7 +149,7 @@ def _external(elements: Elements, forward: Forward, place: str) -> None:
         return
     local = forward.service.external_local
     _lead(elements, "services", place, forward, forward.everywhere, "everywhere")
-    _put(elements, "sources", place, "goto hide-own" if local else "goto hide")
+    _put(elements, "hidden-own" if local else "hidden", place)
     if local:
         _lead(elements, "outside", place, forward, forward.here, "here")
 
@@ -159,7 +161,7 @@ def _internal(elements: Elements, forward: Forward, place: str) -> None:
         return
     local = forward.service.internal_local
     _lead(elements, "services", place, forward, forward.internal, "here" if local else "everywhere")
-    _put(elements, "sources", place, "goto hide-outsiders")
+    _put(elements, "hidden-outsiders", place)
 
 
 _WAYS = {("everywhere", False): "pick", ("everywhere", True): "stick", ("here", False): "near", ("here", True): "stay"}

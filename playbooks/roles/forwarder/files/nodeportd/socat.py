@@ -77,11 +77,10 @@ class Socat:
 
 def routes(wanted: Effective) -> Iterator[Route]:
     """What the relay shall listen at; a port without any endpoint is left to the kernel, which refuses."""
-    near = tuple(f"{address}/32" for address in wanted.addresses)
     for forward in wanted.forwards:
         if forward.node_port and forward.everywhere:
             for address in (*wanted.addresses, LOOPBACK):
-                yield _route(forward, address, (*wanted.cluster_ranges, *near))
+                yield _route(forward, address, wanted.cluster_ranges)
 
 
 def _route(forward: Forward, address: str, inside: tuple[str, ...]) -> Route:
