@@ -34,9 +34,11 @@ class Cluster:
     ``inventory`` is an Ansible inventory of literal values, ``ssh_config`` an OpenSSH configuration with one
     ``Host`` for each node name. ``client_netns`` is the network namespace in which the outside client lives,
     ``None`` when that is the namespace of this process; ``client_address``
-    is the address it comes from, empty when that is not known. ``uid`` is drawn anew whenever nodes are made, so that
-    a pod left over from an earlier lab can be told from ours. ``missing`` are machines that are not among ``nodes``
-    because they cannot be used now; whatever is proven of the others, a run with one of them is no passing run.
+    is the address it comes from, empty when that is not known, ``client_range`` a network of which every address is
+    the client's, so that it can be many clients (empty: there is none). ``uid`` is drawn anew whenever nodes are
+    made, so that a pod left over from an earlier lab can be told from ours. ``missing`` are machines that are not
+    among ``nodes`` because they cannot be used now; whatever is proven of the others, a run with one of them is no
+    passing run.
     """
 
     lab: str
@@ -47,4 +49,5 @@ class Cluster:
     ssh_config: Path
     client_netns: Path | None = None
     client_address: str = ""
+    client_range: str = ""
     missing: tuple[Missing, ...] = ()

@@ -12,6 +12,9 @@ OUTSIDE = "outside"
 """The vantage point that is no node: a client outside the cluster."""
 
 
+CLIENTS = "clients"
+"""The vantage point of many clients outside, each with an address of its own."""
+
 _POD = "pod/"
 
 
@@ -94,13 +97,15 @@ class Ask:
 class Job:
     """So many attempts, asked of one vantage point at one target: each on a new connection from a new source port.
 
-    ``ask`` is ``None`` for our own responder, whose answers tell everything.
+    ``ask`` is ``None`` for our own responder, whose answers tell everything. ``sources`` are the addresses that the
+    attempts come from, in turn; without any the kernel chooses one.
     """
 
     vantage: str
     target: Target
     attempts: int
     ask: Ask | None = None
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,8 @@ class Attempt:
     ``connect_ms`` and ``total_ms`` are milliseconds from the start of the attempt, ``None`` when that point was
     not reached. ``responder`` is the hostname that answered, ``uid`` the pod uid it gave (empty from a foreign
     responder), ``seen_source`` the client address and port that the pod saw. ``stalled``
-    marks an attempt during which the prober itself was held up, so that its times say nothing. ``began`` is seconds on
+    marks an attempt during which the prober itself was held up, so that its times say nothing. ``source`` is the
+    address that it was made from, empty when nobody chose one. ``began`` is seconds on
     the monotonic clock of the vantage point's machine, to compare attempts of one vantage point.
     """
 
@@ -125,6 +131,7 @@ class Attempt:
     seen_source: str = ""
     detail: str = ""
     stalled: bool = False
+    source: str = ""
     began: float = 0.0
 
 

@@ -112,6 +112,7 @@ class Prober:
                     "protocol": str(job.target.protocol),
                     "count": job.attempts,
                     **_request(job),
+                    "sources": job.sources,
                     "connect_timeout": self._pace.connect_seconds,
                     "answer_timeout": self._pace.answer_seconds,
                 }
@@ -138,11 +139,11 @@ class Prober:
         return RemoteError(f"{self.vantage}: the probe program is gone: {why}")
 
     def _attempt(self, job: Job, line: list[Any]) -> Attempt:
-        _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled, began = line
+        _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled, began, source = line
         if job.ask is not None and outcome == Outcome.OK:
             outcome, responder, seen, detail = answers.read(job.ask, detail)
         return Attempt(
-            vantage=self.vantage,
+            vantage=job.vantage,
             target=job.target,
             outcome=Outcome(outcome),
             source_port=source_port,
@@ -153,6 +154,7 @@ class Prober:
             seen_source=seen,
             detail=detail,
             stalled=stalled,
+            source=source,
             began=began / 1e6,
         )
 

@@ -4,17 +4,20 @@ It reads batches on stdin, one JSON object a line, and ends at once when its std
 
     {"seed": 1, "concurrency": 32, "rate": 0, "seconds": 60, "jobs": [
         {"id": 0, "address": "10.0.0.1", "port": 30008, "protocol": "TCP", "count": 100, "request": "/hostname",
-         "speak": "http", "raw": false, "connect_timeout": 3.5, "answer_timeout": 3.5}, …]}
+         "speak": "http", "raw": false, "sources": [], "connect_timeout": 3.5, "answer_timeout": 3.5}, …]}
 
 ``speak`` is ``http``, ``line`` (over TCP: ``request`` is sent first, the answer is one line, or all until the server
 closes) or ``datagram``. With ``raw``, ``detail`` is the answer itself (HTTP: head, empty line, body; latin-1) for
 others to understand; without, it has to be a hostname.
 
+``sources`` are addresses that attempts come from, in turn (none: the kernel chooses).
+
 ``rate`` is new attempts a second (0: as fast as ``concurrency`` lets it), ``seconds`` how long new attempts are
 begun; times out are in seconds. It writes ``{"ready": 1, …}`` when it starts, and for every batch, once that is
 over, one array an attempt and one object that ends the batch::
 
-    [id, outcome, source port, connect µs or null, total µs, responder, uid, seen source, detail, stalled, began µs]
+    [id, outcome, source port, connect µs or null, total µs, responder, uid, seen source, detail, stalled, began µs,
+     source]
     {"done": attempts, "unstarted": 0, "stalls": 0, "errors": {"what went wrong in the probe itself": times}}
 
 ``began`` is on the monotonic clock of its machine. While a batch runs it says ``{"alive": attempts done}`` every
@@ -28,6 +31,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import itertools
 import json
 import os
 import random
@@ -54,6 +58,7 @@ ALIVE = 1.0  # seconds between two signs of life
 STALL = 0.2  # a longer gap between two turns is one
 AT_ONCE = 8  # attempts begun in one turn, so that those that are answered do not wait for many others to begin
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen by connect, when the whole connection is known
 IP_RECVERR = 11  # linux/in.h: lets a UDP socket see every ICMP error, not the port's alone
 
 # What connect, send or recv say when the network, or a rule or route on this machine, forbids the way.
@@ -82,8 +87,9 @@ class Unusable(Exception):
 class Attempt:
     """One attempt in flight."""
 
-    def __init__(self, job: dict[str, Any], sock: socket.socket) -> None:
+    def __init__(self, job: dict[str, Any], sock: socket.socket, source: str = "") -> None:
         self.job = job
+        self.source = source
         self.sock = sock
         self.stream = job["protocol"] == "TCP"
         self.began = time.monotonic_ns()
@@ -180,7 +186,11 @@ class Batch:
     """One batch from its first attempt to its last: an epoll loop, bounded in attempts, sockets and time."""
 
     def __init__(self, order: dict[str, Any], stdin: Stdin, stdout: int) -> None:
-        self.waiting = [job for job in order["jobs"] for _ in range(int(job["count"]))]
+        self.waiting = [
+            (job, source)
+            for job in order["jobs"]
+            for source in itertools.islice(itertools.cycle(job.get("sources") or [""]), int(job["count"]))
+        ]
         if len(self.waiting) > MAX_ATTEMPTS:
             raise ValueError(f"{len(self.waiting)} attempts in one batch, the most is {MAX_ATTEMPTS}")
         random.Random(order["seed"]).shuffle(self.waiting)  # noqa: S311 - an order, not a secret
@@ -204,7 +214,7 @@ class Batch:
         try:
             while self.flying or (self.waiting and self.going()):
                 for _ in range(min(self.due(), AT_ONCE)):
-                    self.begin(self.waiting.pop())
+                    self.begin(*self.waiting.pop())
                 events = self.poll.poll(self.sleep())
                 last, self.now = self.now, time.monotonic()
                 if self.now - last > STALL:
@@ -243,7 +253,7 @@ class Batch:
             attempt.stalled = True
             attempt.deadline += gap
 
-    def begin(self, job: dict[str, Any]) -> None:
+    def begin(self, job: dict[str, Any], source: str) -> None:
         """Open a socket and start to connect, or send the datagram."""
         self.begun += 1
         stream = job["protocol"] == "TCP"
@@ -257,11 +267,14 @@ class Batch:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         else:
             sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-        attempt = Attempt(job, sock)
+        attempt = Attempt(job, sock, source)
         patience = min(job["connect_timeout" if stream else "answer_timeout"], MAX_TIMEOUT)
         attempt.deadline = attempt.began / 1e9 + patience
         self.flying[sock.fileno()] = attempt
         try:
+            if source:
+                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((source, 0))
             code = sock.connect_ex((job["address"], job["port"]))
             attempt.source_port = sock.getsockname()[1]
             if not stream and code == 0:
@@ -381,7 +394,8 @@ class Batch:
         """The attempt is over: keep its record."""
         times = [attempt.source_port, attempt.connect_us, self.micros(attempt)]
         answer = [attempt.responder, attempt.uid, attempt.seen]
-        self.done.append([attempt.job["id"], outcome, *times, *answer, detail, attempt.stalled, attempt.began // 1000])
+        made = [attempt.stalled, attempt.began // 1000, attempt.source]
+        self.done.append([attempt.job["id"], outcome, *times, *answer, detail, *made])
         self.drop(attempt)
 
     def micros(self, attempt: Attempt) -> int:

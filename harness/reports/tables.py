@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.model.observation import NodeFacts, Versions, pod_of
+from harness.model.observation import CLIENTS, NodeFacts, Versions, pod_of
 from harness.model.plan import Plan, PlannedPod, PlannedPort, PlannedService
 from harness.model.run import Share
 
@@ -85,7 +85,7 @@ def _cut(pod: str) -> str:
 
 def is_plain(share: Share) -> bool:
     """Whether it is of the picture of every nodePort, from outside and from every node; pods are told apart."""
-    return share.way == "nodePort" and not pod_of(share.vantage)
+    return share.way == "nodePort" and not pod_of(share.vantage) and share.vantage != CLIENTS
 
 
 def by_way(shares: Iterable[Share]) -> dict[tuple[str, str], list[Share]]:
@@ -93,7 +93,7 @@ def by_way(shares: Iterable[Share]) -> dict[tuple[str, str], list[Share]]:
     groups: dict[tuple[str, str], list[Share]] = {}
     for share in shares:
         at = f" {share.port}" if share.way == "nodePort" else ""
-        asker = "pods" if pod_of(share.vantage) else "nodes"
+        asker = "pods" if pod_of(share.vantage) else share.vantage if share.vantage == CLIENTS else "nodes"
         words = f"{share.service_port}/{share.protocol}, {asker} → {share.way}{at}"
         groups.setdefault((share.service, words), []).append(share)
     return groups

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 
 from harness import probes, verdicts
 from harness.model.cluster import Cluster
-from harness.model.observation import OUTSIDE, Attempt, Job, NodeFacts, pod_of
+from harness.model.observation import CLIENTS, OUTSIDE, Attempt, Job, NodeFacts, pod_of
 from harness.model.plan import Plan
 from harness.model.progress import Listener, Step
 from harness.model.run import Run, Share
@@ -44,7 +46,7 @@ class Wanted:
     @property
     def vantages(self) -> tuple[str, ...]:
         """Where probes come from."""
-        return tuple(dict.fromkeys(cell.vantage for cell in self.cells))
+        return tuple(dict.fromkeys(_prober(cell.vantage) for cell in self.cells))
 
     @property
     def homes(self) -> dict[str, str]:
@@ -64,11 +66,23 @@ def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection, seed: in
     known = (*verdicts.judge_plan(plan), *verdicts.left_out(plan, vantages, addresses))
     if selection.everything:
         known = (*known, *verdicts.sampled(plan, len(inside), seed))
-    cells = (*cells, *inside)
+    many = verdicts.clients(plan, _client_addresses(cluster, seed), seed)
+    known = known if cluster.client_range else (*known, *verdicts.one_client(plan))
+    cells = (*cells, *inside, *many)
     names = [name for cell in cells for name in verdicts.names_of(cell)]
     names += [verdicts.name_of(verdict) for verdict in known]
     selection.check([*names, *(f"node-state: {node.name}" for node in cluster.nodes)])
     return Wanted(selection.of_cells(cells), known)
+
+
+def _client_addresses(cluster: Cluster, seed: int) -> tuple[str, ...]:
+    """Addresses for many clients, drawn from all of theirs: hardly any was used by an earlier run."""
+    if not cluster.client_range:
+        return ()
+    network = IPv4Network(cluster.client_range)
+    most = min(2 * verdicts.MOST_CLIENTS, network.num_addresses - 2)
+    drawn = random.Random(seed).sample(range(1, network.num_addresses - 1), most)  # noqa: S311 - no secret
+    return tuple(str(network[number]) for number in drawn)
 
 
 def survey(
@@ -113,22 +127,31 @@ def probe(
     probers: probes.Probers, cells: Sequence[verdicts.Cell], listener: Listener
 ) -> tuple[verdicts.Tallies, list[Attempt]]:
     """Ask, count and ask again until every cell is settled; what was counted, and every attempt."""
-    tallies = verdicts.Tallies(lost=dict(probers.lost))
+    tallies = verdicts.Tallies(lost=_lost(probers.lost))
     attempts: list[Attempt] = []
     for _ in range(ROUNDS):
         needs = verdicts.next_round(cells, tallies)
         if not needs:
             break
         asked = probers.ask(_by_vantage([need.job for need in needs]))
-        tallies = verdicts.add(tallies, needs, asked.attempts, asked.lost)
+        tallies = verdicts.add(tallies, needs, asked.attempts, _lost(asked.lost))
         attempts.extend(asked.attempts)
         again = sum(need.confirming for need in needs)
         listener(Step(f"{len(attempts)} probes" + (f", {again} cells looked at a second time" if again else "")))
     return tallies, attempts
 
 
+def _prober(vantage: str) -> str:
+    """The vantage point whose prober makes the attempts: many clients are all in one place."""
+    return OUTSIDE if vantage == CLIENTS else vantage
+
+
+def _lost(lost: Mapping[str, str]) -> dict[str, str]:
+    return {**lost, CLIENTS: lost[OUTSIDE]} if OUTSIDE in lost else dict(lost)
+
+
 def _by_vantage(jobs: Sequence[Job]) -> Mapping[str, list[Job]]:
     sorted_jobs: dict[str, list[Job]] = {}
     for job in jobs:
-        sorted_jobs.setdefault(job.vantage, []).append(job)
+        sorted_jobs.setdefault(_prober(job.vantage), []).append(job)
     return sorted_jobs

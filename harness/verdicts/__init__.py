@@ -16,6 +16,8 @@ Error rates, and why two stages: docs/decisions/0002-statistics.md.
 
 from harness.verdicts.catalogue import CHECKS, Check
 from harness.verdicts.checks import checks_of
+from harness.verdicts.clients import MOST as MOST_CLIENTS
+from harness.verdicts.clients import clients
 from harness.verdicts.controls import controls
 from harness.verdicts.diagnose import diagnose
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, expectations
@@ -24,7 +26,7 @@ from harness.verdicts.judge import judge
 from harness.verdicts.planstate import judge_plan
 from harness.verdicts.promised import promised
 from harness.verdicts.selection import EVERYTHING, Selection, name_of, names_of
-from harness.verdicts.skips import left_out, sampled
+from harness.verdicts.skips import left_out, one_client, sampled
 from harness.verdicts.stages import Levels, next_round
 from harness.verdicts.tally import Counts, Need, Tallies, Tally, add, shares
 from harness.verdicts.turns import judge_turns, out_of_turn, turns_jobs
@@ -32,6 +34,7 @@ from harness.verdicts.turns import judge_turns, out_of_turn, turns_jobs
 __all__ = [
     "CHECKS",
     "EVERYTHING",
+    "MOST_CLIENTS",
     "Cell",
     "CellKey",
     "Check",
@@ -46,6 +49,7 @@ __all__ = [
     "Way",
     "add",
     "checks_of",
+    "clients",
     "controls",
     "diagnose",
     "expectations",
@@ -57,6 +61,7 @@ __all__ = [
     "name_of",
     "names_of",
     "next_round",
+    "one_client",
     "out_of_turn",
     "promised",
     "sampled",

@@ -80,6 +80,14 @@ CHECKS = (
         "affinity",
     ),
     Check(
+        "clients",
+        "many clients with affinity spread over the pods",
+        "core/v1 sessionAffinity: ClientIP; docs/decisions/0009",
+        "sessionAffinity: ClientIP, two endpoints, and a client with many addresses",
+        (28,),
+        "affinity",
+    ),
+    Check(
         "source",
         "pods see the client's own address",
         "core/v1 externalTrafficPolicy: Local",

@@ -197,6 +197,19 @@ CAUSES: dict[str, Cause] = {
         RULES,
         RESTART,
     ),
+    "clients-huddled": Cause(
+        "{node} sends all clients of {ports} to the same pods",
+        "Each client sticks, as it should, but all of them together were dealt too few pods: {other}. Something that "
+        "all clients share decides in place of their address: another translation in front, or rules for one pod only.",
+        RULES,
+        RESTART,
+    ),
+    "clients-shut-out": Cause(
+        "{node} does not answer every outside client on {ports}",
+        "It answers the first outside client, and fails others: a rule or a route of {node} tells them apart.",
+        "harness exec {node} -- ip route get 198.18.0.1; " + ALL_RULES,
+        "Look for the rule or the route that knows some clients only.",
+    ),
     "pod-ingress-broken": Cause(
         "{node} does not lead pods from {other} to {ports} as it should",
         "From outside and from nodes the same nodePort works, so it is what {node}, or the way to it, does with "

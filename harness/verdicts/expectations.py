@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
-from harness.model.observation import OUTSIDE, Ask, Target, pod_of
+from harness.model.observation import CLIENTS, OUTSIDE, Ask, Target, pod_of
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.workload import Protocol, TrafficPolicy
 from harness.plan.promises import has
@@ -33,6 +33,7 @@ class Depth(StrEnum):
     SPREAD = "spread"
     COVERAGE = "coverage"
     STICKY = "sticky"
+    CLIENTS = "clients"
     REFUSED = "refused"
     CLOSED = "closed"
     SILENT = "silent"
@@ -78,7 +79,7 @@ class Cell:
     ``source`` is the client address that pods have to see, ``hides`` one that they must not see, empty when none is
     promised or known. ``weights`` are those of the endpoints, none when their chances are equal; ``in_turn``: picked
     each in its turn, not by chance. ``ask`` is how a foreign server is asked who it is. ``home`` is the
-    node that the vantage point is on, empty outside.
+    node that the vantage point is on, empty outside. ``clients`` are addresses of many clients, unused so far.
     """
 
     key: CellKey
@@ -93,6 +94,7 @@ class Cell:
     in_turn: bool = False
     home: str = ""
     way: Way = Way.NODE_PORT
+    clients: tuple[str, ...] = ()
 
     @property
     def fair(self) -> tuple[float, ...]:
@@ -125,7 +127,7 @@ class Cell:
     @property
     def plain(self) -> bool:
         """Whether a nodePort is asked from outside or by a node: what the shape of an outage is made of."""
-        return self.way is Way.NODE_PORT and not pod_of(self.vantage)
+        return self.way is Way.NODE_PORT and not pod_of(self.vantage) and self.vantage != CLIENTS
 
     @property
     def promise(self) -> tuple[str, int, str]:

@@ -18,7 +18,8 @@ WHOLE_NODE = frozenset({
 })  # fmt: skip
 """Causes that break every Service on a node, and what its pods ask."""
 
-UNKEPT = {Kind.ASTRAY: "affinity-broken", Kind.HEARD: "not-dropped", Kind.HIDDEN: "source-hidden"}
+UNKEPT = {Kind.ASTRAY: "affinity-broken", Kind.HEARD: "not-dropped", Kind.HIDDEN: "source-hidden",
+          Kind.HUDDLED: "clients-huddled"}  # fmt: skip
 
 
 def explain(symptoms: Sequence[Symptom], found: Sequence[Finding]) -> list[Finding]:
@@ -114,6 +115,6 @@ def _addresses(pending: Sequence[Symptom]) -> list[Finding]:
 def _ingress(pending: Sequence[Symptom]) -> list[Finding]:
     """NodePorts that do not work for pods alone; and what is left of anything."""
     return [
-        Finding("pod-ingress-broken", node, group, other=home)
+        Finding("pod-ingress-broken" if home else "clients-shut-out", node, group, other=home)
         for (node, home), group in _grouped(pending, lambda each: (each.view.cell.node, each.view.cell.home))
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from harness.model.observation import pod_of
 from harness.model.verdict import Status, Verdict
 from harness.verdicts.case import Case, listed, outcomes, sizes, twice
-from harness.verdicts.stages import refuses, stays_closed, stays_silent, strays
+from harness.verdicts.stages import huddled, pods_of_clients, refuses, stays_closed, stays_silent, strays
 
 
 def hairpin(case: Case, coverage: Verdict) -> Verdict:
@@ -71,6 +74,40 @@ def affinity(case: Case) -> Verdict:
     if status is Status.INCONCLUSIVE:
         told = f"transient: {told}, but not in both samples{sizes(case)}"
     return case.verdict("affinity", status, told)
+
+
+def affinity_of_many(case: Case) -> Verdict:
+    """Each of many clients is answered by one pod."""
+    found = pods_of_clients(case.both)
+    if not found:
+        return case.verdict("affinity", Status.SKIP, "none of its pods answered")
+    astray = {client: pods for client, pods in found.items() if len(pods) > 1}
+    status = twice(case, lambda counts: sum(len(pods) > 1 for pods in pods_of_clients(counts).values()))
+    if status is Status.PASS:
+        told = f"{len(found)} clients, each answered by one pod in {case.both.n // len(found)} attempts"
+        return case.verdict("affinity", status, told)
+    first = next(iter(astray))
+    told = f"{len(astray)} of {len(found)} clients were sent to several pods, such as {first} to {_some(astray[first])}"
+    if status is Status.INCONCLUSIVE:
+        told = f"transient: {told}, but not in both samples{sizes(case)}"
+    return case.verdict("affinity", status, told)
+
+
+def clients(case: Case) -> Verdict:
+    """Many clients are spread over the pods."""
+    found = pods_of_clients(case.both)
+    if not found:
+        return case.verdict("clients", Status.SKIP, "none of its pods answered")
+    dealt = Counter(pods[0] for pods in found.values() if len(pods) == 1)
+    status = twice(case, lambda counts: huddled(case.cell, counts))
+    told = f"{len(found)} clients were sent to {len(dealt)} of {len(case.cell.endpoints)} pods: {listed(dealt)}"
+    if status is Status.INCONCLUSIVE:
+        told = f"transient: in one sample, {told}"
+    return case.verdict("clients", status, told, clients=dict(dealt))
+
+
+def _some(pods: Sequence[str]) -> str:
+    return " and ".join(sorted(pods)[:3])
 
 
 def source(case: Case) -> Verdict:

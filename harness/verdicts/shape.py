@@ -33,6 +33,7 @@ class Kind(StrEnum):
     ASTRAY = "client that does not stick"
     HEARD = "answer in place of silence"
     HIDDEN = "client address not kept"
+    HUDDLED = "many clients, few pods"
 
 
 class Mode(StrEnum):
@@ -227,7 +228,7 @@ def _view(cell: Cell, counts: Counts, sick: bool) -> View:
     everyone = frozenset(endpoint.pod for endpoint in cell.endpoints)
     if counts.answered == 0:
         return View(cell, counts, everyone if sick else frozenset(), sick)
-    judged = sick and unlikely and cell.depth is not Depth.STICKY
+    judged = sick and unlikely and cell.depth not in (Depth.STICKY, Depth.CLIENTS)
     return View(cell, counts, frozenset(unseen_pods(cell, counts)) if judged else frozenset(), sick)
 
 
@@ -245,6 +246,8 @@ def _symptoms(view: View, verdicts: list[Verdict]) -> list[Symptom]:
         found.append(Symptom(view, Kind.SHARE, str(failed["spread"].evidence.get("suspect", ""))))
     if "source" in failed:
         found.append(Symptom(view, Kind.HIDDEN))
+    if "clients" in failed:
+        found.append(Symptom(view, Kind.HUDDLED))
     if "affinity" in failed:
         found.append(Symptom(view, Kind.ASTRAY))
     if "answers" in failed and not view.silent:

@@ -21,6 +21,19 @@ CHECKS = {
 """The checks that a feature which a forwarder has not takes away. Other features are of things no check asks for."""
 
 
+def one_client(plan: Plan) -> tuple[Verdict, ...]:
+    """What is left out where the outside client has one address only: whether clients spread."""
+    told = (
+        "one client address outside, so nobody knows whether clients spread; "
+        "a network whose every address is the client's: nodeport_client_range in the inventory"
+    )
+    return tuple(
+        Verdict("clients", f"clients → every node, {service.key}", Status.SKIP, told, service=service.key)
+        for service in plan.services
+        if service.affinity_seconds and any(port.node_port is not None for port in service.ports)
+    )
+
+
 def sampled(plan: Plan, looked_at: int, seed: int) -> tuple[Verdict, ...]:
     """One SKIP that says how many cells inside were left to chance, if any was."""
     total = count(plan)

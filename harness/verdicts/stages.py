@@ -16,6 +16,7 @@ from enum import StrEnum
 from harness.model.observation import Outcome
 from harness.model.workload import Protocol
 from harness.verdicts import sequential, stats
+from harness.verdicts.clients import ALONE, EACH, fewest_pods
 from harness.verdicts.expectations import Cell, Depth
 from harness.verdicts.sequential import Decision, State
 from harness.verdicts.tally import Counts, Need, Tallies, Tally
@@ -71,7 +72,9 @@ class Budget:
     @classmethod
     def of(cls, cells: Sequence[Cell], levels: Levels) -> Budget:
         """What each of these cells may spend. Both stages may miss, so each may miss half as often."""
-        several = [cell for cell in cells if len(cell.endpoints) > 1 and cell.depth is not Depth.STICKY]
+        several = [
+            cell for cell in cells if len(cell.endpoints) > 1 and cell.depth not in (Depth.STICKY, Depth.CLIENTS)
+        ]
         spread = sum(cell.depth is Depth.SPREAD for cell in several)
         share = levels.false_alarm / 2
         return cls(share / max(1, spread), share / max(1, len(several)), levels.miss, levels.miss / 2)
@@ -128,12 +131,29 @@ def strays(counts: Counts) -> int:
     return sum(counts.answers.values()) - max(counts.answers.values(), default=0)
 
 
+def pods_of_clients(counts: Counts) -> dict[str, list[str]]:
+    """The pods that answered each of many clients."""
+    found: dict[str, list[str]] = {}
+    for client, pod in counts.clients:
+        found.setdefault(client, []).append(pod)
+    return found
+
+
+def huddled(cell: Cell, counts: Counts) -> bool:
+    """Whether many clients were sent to so few pods that it is not luck."""
+    dealt = [pods[0] for pods in pods_of_clients(counts).values() if len(pods) == 1]
+    return bool(dealt) and len(set(dealt)) < fewest_pods(len(cell.endpoints), len(dealt))
+
+
 def alarm(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Alarm:
     """What one stage's sample cries about, at ``alpha`` for the test of shares."""
     if cell.depth in UNHEARD:
         return Alarm.NONE if counts.n == 0 or _AS_PROMISED[cell.depth](cell, counts) else Alarm.HARD
     if counts.bad or (cell.depth is Depth.STICKY and strays(counts)):
         return Alarm.HARD
+    if cell.depth is Depth.CLIENTS:
+        astray = any(len(pods) > 1 for pods in pods_of_clients(counts).values())
+        return Alarm.HARD if astray or huddled(cell, counts) else Alarm.NONE
     if cell.depth is Depth.STICKY:
         return Alarm.NONE
     if cell.depth is Depth.SPREAD:
@@ -174,6 +194,8 @@ def _one_silent_peer_at_a_time(wanted: Iterable[Need]) -> list[Need]:
 
 def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
     crying = alarm(cell, tally.first, budget.spread, budget)
+    if cell.depth is Depth.CLIENTS:
+        return _of_clients(cell, tally, crying)
     if crying is Alarm.NONE:
         return _ask(cell, tally.first.asked, _first_target(cell, tally.first, budget), _bound(cell, budget))
     second = tally.second or Counts()
@@ -183,6 +205,24 @@ def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
         target = _second_target(cell, second, crying, budget)
     bound = max(_bound(cell, budget), 2 * CONFIRM_LIMIT)
     return _ask(cell, second.asked, second.asked + target, bound, confirming=True)
+
+
+def _of_clients(cell: Cell, tally: Tally, crying: Alarm) -> Need | None:
+    """Every client asks once, alone, so that it is dealt its pod, and then again; after an alarm so do others.
+
+    Where an attempt failed no more is asked: each may cost a time-out.
+    """
+    second = tally.second or Counts()
+    confirming = crying is not Alarm.NONE and tally.first.asked > 0
+    counts = second if confirming else tally.first
+    each = len(cell.clients) // 2
+    if counts.asked and (counts.bad or counts.answered == 0):
+        return None
+    if counts.asked < each:
+        attempts = min(each, ALONE) if counts.asked == 0 else each - counts.asked
+    else:
+        attempts = EACH * each - counts.asked
+    return Need(cell, attempts, confirming, counts.asked) if attempts > 0 else None
 
 
 def _ask(cell: Cell, asked: int, target: int, bound: int, *, confirming: bool = False) -> Need | None:

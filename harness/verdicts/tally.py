@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from harness.model.observation import Attempt, Job, Outcome
 from harness.model.run import Share
 from harness.verdicts.expectations import Cell, CellKey, Expected
 
-Name = TypeVar("Name", bound=str)
+Name = TypeVar("Name", bound=Hashable)
 
 LATE_MS = 900.0
 """A connect that took this long needed a second SYN: the ladder of retransmissions begins at 1 s (RFC 6298)."""
@@ -31,7 +31,7 @@ class Counts:
     ``late`` counts answers whose connection needed a second SYN. ``set_aside`` counts attempts that say nothing,
     because the prober was held up; they are in ``asked``, but not in ``n``. ``sources`` maps the client addresses
     that pods saw to answers, but for pods that are *near*. ``connect_ms`` are the times of all answers that were not
-    held up.
+    held up. ``clients`` maps a client's address and a pod to the pod's answers to it.
     """
 
     asked: int = 0
@@ -43,6 +43,7 @@ class Counts:
     sources: Mapping[str, int] = field(default_factory=dict)
     details: Mapping[str, int] = field(default_factory=dict)
     connect_ms: tuple[float, ...] = ()
+    clients: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def answered(self) -> int:
@@ -76,6 +77,7 @@ class Counts:
             _sum(self.sources, other.sources),
             _sum(self.details, other.details),
             self.connect_ms + other.connect_ms,
+            _sum(self.clients, other.clients),
         )
 
     def of(self, endpoints: Iterable[Expected]) -> list[int]:
@@ -114,16 +116,24 @@ class Tallies:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Attempts wanted next of one cell; ``confirming`` when they are the fresh sample after an alarm."""
+    """Attempts wanted next of one cell; ``confirming`` when they are the fresh sample after an alarm.
+
+    ``begun``: many clients have made so many attempts of this sample already, so it is the next one's turn.
+    """
 
     cell: Cell
     attempts: int
     confirming: bool = False
+    begun: int = 0
 
     @property
     def job(self) -> Job:
         """The same for a prober."""
-        return Job(self.cell.vantage, self.cell.key.target, self.attempts, self.cell.ask)
+        half = len(self.cell.clients) // 2
+        sources = self.cell.clients[half:] if self.confirming else self.cell.clients[:half]
+        first = self.begun % half if half else 0
+        in_turn = sources[first:] + sources[:first]
+        return Job(self.cell.vantage, self.cell.key.target, self.attempts, self.cell.ask, in_turn)
 
 
 def add(
@@ -168,6 +178,7 @@ def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
         ),
         details=Counter(f"{attempt.outcome}: {attempt.detail}" for attempt in failed if attempt.detail),
         connect_ms=tuple(timed),
+        clients=Counter((attempt.source, pod) for pod, attempt in named if pod and attempt.source),
     )
 
 

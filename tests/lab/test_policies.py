@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness import probes
 from harness.drivers import Wish
 from harness.model.cluster import Cluster
+from harness.model.observation import OUTSIDE, Job, Outcome, Target
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.model.verdict import Status
+from harness.model.workload import Protocol
 from harness.session import run, survey
 from harness.session.lab import Lab
-from tests.lab.faults import Injection, injected
+from harness.support import clock
+from tests.lab.faults import Injection, injected, on
 
 pytestmark = pytest.mark.lab
 
@@ -28,6 +33,26 @@ table ip stranger {{
   chain after {{
     type nat hook postrouting priority 90
     meta l4proto tcp ct original proto-dst 30010 masquerade
+  }}
+}}
+END"""
+ALL_TO_ONE = """nft -f - <<END
+table ip stranger {{
+  chain before {{
+    type nat hook prerouting priority -105
+    tcp dport 30010 dnat ip to {first}:80
+  }}
+  chain after {{
+    type nat hook postrouting priority 90
+    meta l4proto tcp ct original proto-dst 30010 masquerade
+  }}
+}}
+END"""
+MOST_SHUT_OUT = """nft -f - <<END
+table ip stranger {{
+  chain before {{
+    type filter hook prerouting priority -150
+    ip saddr 198.18.0.0/15 tcp dport 30010 drop
   }}
 }}
 END"""
@@ -76,7 +101,7 @@ def test_policies_that_are_kept_pass(cluster: Cluster, plan: Plan) -> None:
     found = survey.survey(cluster, plan, silent)
     assert [str(verdict) for verdict in found.verdicts if verdict.status is not Status.PASS] == []
     checks = {verdict.check for verdict in found.verdicts}
-    assert {"affinity", "dropped", "source", "coverage"} <= checks
+    assert {"affinity", "clients", "dropped", "source", "coverage"} <= checks
     assert {share.promise for share in found.shares if share.service == "default/few"} >= {"silent", "spread"}
 
 
@@ -98,6 +123,8 @@ def test_what_no_probe_can_see_the_node_itself_tells(flushed: str, lab: Lab, clu
     ("script", "node", "check", "cause"),
     [
         pytest.param(BY_CHANCE, "n2", "affinity", "affinity-broken", id="a client is sent to any pod"),
+        pytest.param(ALL_TO_ONE, "n3", "clients", "clients-huddled", id="all clients are sent to one pod"),
+        pytest.param(MOST_SHUT_OUT, "n1", "answers", "clients-shut-out", id="most clients are shut out"),
         pytest.param(HIDING, "n1", "source", "source-hidden", id="a client is hidden from local pods"),
         pytest.param(REFUSING, "n3", "dropped", "not-dropped", id="a node without a local pod refuses"),
     ],
@@ -115,3 +142,49 @@ def test_a_policy_that_is_not_kept_is_found(
     assert (cause, node) in told, told
     again = survey.survey(cluster, plan, silent)
     assert [str(verdict) for verdict in again.verdicts if verdict.status is not Status.PASS] == []
+
+
+SHORT = 4
+CLIENT, OTHERS = "198.19.0.1", tuple(f"198.19.1.{number}" for number in range(1, 41))
+
+
+def remembered(cluster: Cluster) -> dict[str, int]:
+    """The clients that n1 remembers, and in how many seconds it forgets each."""
+    shown = json.loads(on(cluster, "n1", "nft -j list map ip nodeport clients"))
+    (found,) = [entry["map"] for entry in shown["nftables"] if "map" in entry]
+    ends = [element.get("elem", element) for element, _ in found.get("elem", [])]
+    return {end["val"]["concat"][0]: end["expires"] for end in ends}
+
+
+def test_affinity_lasts_as_long_as_a_client_comes_back_in_time(lab: Lab, cluster: Cluster, tmp_path: Path) -> None:
+    timeout = f"sessionAffinity: ClientIP\n  sessionAffinityConfig: {{clientIP: {{timeoutSeconds: {SHORT}}}}}"
+    short = tmp_path / "short.yaml"
+    short.write_text(POLICIES.read_text().replace("sessionAffinity: ClientIP", timeout))
+    run.apply_only(lab, [str(short)], silent)
+    target = Target("n1", cluster.nodes[0].address, 30010, Protocol.TCP)
+
+    def nearly_forgotten() -> None:
+        if remembered(cluster)[CLIENT] > SHORT // 2:
+            raise clock.NotYet("it is still fresh")
+
+    def forgotten() -> None:
+        if left := remembered(cluster).keys() & set(OTHERS):
+            raise clock.NotYet(f"{len(left)} are remembered")
+
+    with probes.open_probers(cluster, (OUTSIDE,)) as probers:
+
+        def pods_of(clients: tuple[str, ...]) -> dict[str, str]:
+            attempts = probers.ask({OUTSIDE: [Job(OUTSIDE, target, len(clients), sources=clients)]}).attempts
+            return {attempt.source: attempt.responder for attempt in attempts if attempt.outcome is Outcome.OK}
+
+        first = pods_of((CLIENT,))
+        for _ in range(3):
+            clock.until(nearly_forgotten, what="half of the client's time to pass", within=2 * SHORT)
+            assert pods_of((CLIENT,)) == first, "a client that comes back in time stays"
+            assert remembered(cluster)[CLIENT] > SHORT // 2, "its time begins anew"
+        before = pods_of(OTHERS)
+        assert pods_of(OTHERS) == before
+        clock.until(forgotten, what="clients to be forgotten", within=3 * SHORT)
+        after = pods_of(OTHERS)
+        assert after.keys() == before.keys() == set(OTHERS)
+        assert after != before, "forty clients that were forgotten are dealt anew; all alike has a chance of 1e-12"

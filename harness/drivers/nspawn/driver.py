@@ -24,7 +24,7 @@ from harness.drivers.nspawn import (
     ssh,
     state,
 )
-from harness.drivers.nspawn.names import GATEWAY, MOST_NODES, NETNS, Names, node_address, node_name
+from harness.drivers.nspawn.names import CLIENTS, GATEWAY, MOST_NODES, NETNS, Names, node_address, node_name
 from harness.drivers.nspawn.state import LabState
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
@@ -226,6 +226,7 @@ class NspawnDriver:
             ssh_config=self.home / "ssh_config",
             client_netns=NETNS / self.names.fabric,
             client_address=GATEWAY,
+            client_range=CLIENTS,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from harness.drivers.nspawn.names import GATEWAY, NETNS, Names
+from harness.drivers.nspawn.names import CLIENTS, GATEWAY, NETNS, Names
 from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
 from harness.support import process
@@ -18,6 +18,7 @@ _BRIDGE = (
     "link set lo up",
     "link add br0 type bridge",
     f"address add {GATEWAY}/24 dev br0",
+    f"route add local {CLIENTS} dev lo",
     "link set br0 up",  # last: a bridge that is up is whole
 )
 

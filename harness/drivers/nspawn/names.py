@@ -10,6 +10,9 @@ LABS = Path("/var/lib/nodeport-harness/labs")
 NETNS = Path("/run/netns")
 GATEWAY = "192.168.56.1"
 """The outside client's address, in the fabric."""
+
+CLIENTS = "198.18.0.0/15"
+"""Addresses of many clients outside, all of them in the fabric (RFC 2544: for tests of networks, never routed)."""
 MOST_NODES = 200
 """As many as have an address in the /24, with some to spare."""
 

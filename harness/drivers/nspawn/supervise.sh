@@ -20,6 +20,7 @@ wire() {
         ip -n "$machine" link set lo up &&
         ip -n "$machine" link set eth0 up &&
         ip -n "$machine" address add "$address/24" dev eth0 &&
+        ip -n "$machine" route add 198.18.0.0/15 via "${address%.*}.1" && # to the clients, see CLIENTS in names.py
         ip -n "$machine" -batch "${folder%/*}/neighbours"
 }
 

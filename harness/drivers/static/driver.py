@@ -130,6 +130,7 @@ class StaticDriver:
         without = missing or {}
         netns = {machine.client_netns for machine in machines if machine.client_netns}
         client = {machine.client_address for machine in machines if machine.client_address}
+        clients = {machine.client_range for machine in machines if machine.client_range}
         return Cluster(
             lab=self.lab,
             uid=uid,
@@ -143,6 +144,7 @@ class StaticDriver:
             ssh_config=self.home / "ssh_config",
             client_netns=Path(netns.pop()) if netns else None,
             client_address=client.pop() if client else "",
+            client_range=clients.pop() if clients else "",
             missing=tuple(Missing(name, why) for name, why in without.items()),
         )
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from harness.errors import DriverError, UsageError
@@ -38,6 +38,7 @@ class Machine:
     variables: Mapping[str, object] = field(default_factory=dict)
     client_netns: str = ""
     client_address: str = ""
+    client_range: str = ""
     forwarder: str = ""
 
 
@@ -96,12 +97,16 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
         faults.append(f"{name}: which IPv4 address serves its nodePorts? {address!r} is none; set nodeport_address")
     variables = {f"ansible_{each}": known[f"ansible_{each}"] for each in _BECOME if f"ansible_{each}" in known}
     variables |= {each: value for each, value in known.items() if each.startswith(_OF_ROLES)}
+    if not _network(text("nodeport_client_range")):
+        told = f"nodeport_client_range is {text('nodeport_client_range')!r}, no IPv4 network such as 198.18.0.0/15"
+        faults.append(f"{name}: {told}")
     interpreter = text("ansible_python_interpreter") or "/usr/bin/python3"
     if interpreter.startswith("auto"):
         interpreter = "/usr/bin/python3"
     return Machine(
         name, address, ssh, {**variables, "ansible_python_interpreter": interpreter},
-        text("nodeport_client_netns"), text("nodeport_client_address"), text("nodeport_forwarder"),
+        text("nodeport_client_netns"), text("nodeport_client_address"), text("nodeport_client_range"),
+        text("nodeport_forwarder"),
     )  # fmt: skip
 
 
@@ -146,6 +151,14 @@ def _kept(said: list[tuple[str, str]], key: str, file: Sequence[str]) -> tuple[t
         through = ["ssh", *file, "-o", "BatchMode=yes", *(["-J", first] if first else []), "-W", "%h:%p", last]
         kept = [pair for pair in kept if pair[0] != "proxyjump"] + [("proxycommand", shlex.join(through))]
     return tuple(kept)
+
+
+def _network(text: str) -> bool:
+    """Whether it is a network with room for many clients, or left out."""
+    try:
+        return not text or IPv4Network(text).num_addresses > 2
+    except ValueError:
+        return False
 
 
 def _ipv4(text: str) -> bool:

@@ -64,13 +64,25 @@ def counts_of(row: Mapping[str, Any]) -> verdicts.Counts:
     n = sum(answers.values()) + sum(wrong.values()) + sum(failures.values())
     held_up = row.get("held_up", 0)
     sources = {row["seen_as"]: n} if "seen_as" in row else {}
-    return verdicts.Counts(n + held_up, answers, wrong, failures, row.get("late", 0), held_up, sources)
+    clients = clients_of(answers, row.get("astray", 0)) if row.get("clients") else {}
+    return verdicts.Counts(n + held_up, answers, wrong, failures, row.get("late", 0), held_up, sources, clients=clients)
+
+
+def clients_of(answers: Mapping[str, int], astray: int) -> dict[tuple[str, str], int]:
+    """Clients that asked five times each; so many of them got an answer of another pod too."""
+    pods = [pod for pod, times in answers.items() for _ in range(times // 5)]
+    found = {(f"198.18.0.{number}", pod): 5 for number, pod in enumerate(pods)}
+    for number in range(astray):
+        found[f"198.18.0.{number}", next(pod for pod in answers if pod != pods[number])] = 1
+    return found
 
 
 def well(cell: verdicts.Cell) -> Mapping[str, Any]:
     """What is seen of a cell when all is well."""
     if cell.depth is verdicts.Depth.SILENT:
         return {"timeout": 4}
+    if cell.depth is verdicts.Depth.CLIENTS:
+        return {endpoint.hostname: 90 for endpoint in cell.endpoints} | {"clients": True}
     if cell.depth is verdicts.Depth.STICKY:
         return {cell.endpoints[0].hostname: 40}
     seen = {"seen_as": cell.source} if cell.source else {}
@@ -112,6 +124,7 @@ def outcome_of(case: Mapping[str, Any]) -> str:
     plan = plan_of(case)
     cells = verdicts.expectations(plan, (OUTSIDE, *case["nodes"]), case.get("addresses"))
     cells += verdicts.inside(plan) if case.get("inside") else ()
+    cells += verdicts.clients(plan, [f"198.18.1.{n}" for n in range(200)]) if case.get("clients") else ()
     tallies, facts = tallies_of(case, cells), facts_of(case)
     found = verdicts.judge(cells, tallies, facts, generation=7, seed=1)
     diagnoses = verdicts.diagnose(cells, tallies, found, facts, directs_of(case, plan), generation=7)
