@@ -26,7 +26,7 @@ from harness.model.observation import Target, pod_vantage
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.workload import Protocol, TrafficPolicy
 from harness.plan.promises import has
-from harness.verdicts.expectations import Cell, CellKey, Depth, Way, allowed, expected
+from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, allowed, expected
 
 Value = TypeVar("Value")
 
@@ -207,12 +207,15 @@ def _cell(
         depth = Depth.SILENT
     else:
         depth = Depth.STICKY if service.affinity_seconds else Depth.COVERAGE
-    endpoints = tuple(
-        replace(expected(each, ours[each.address], port.protocol), near=_near(each, asker, ours)) for each in served
-    )
+    endpoints = tuple(_expected(each, asker, ours[each.address], port) for each in served)
     source = asker.address if _kept(service, asker, target, way, served, ours) else ""
     key = CellKey(asker.vantage, target)
     return Cell(key, service.key, port.port, depth, endpoints, source, home=asker.node, way=way)
+
+
+def _expected(endpoint: Endpoint, asker: _Asker, pod: PlannedPod, port: PlannedPort) -> Expected:
+    told = expected(endpoint, pod, port.protocol)
+    return replace(told, near=True) if asker.is_pod and pod.node == asker.node else told
 
 
 def _near(endpoint: Endpoint, asker: _Asker, ours: dict[str, PlannedPod]) -> bool:

@@ -50,7 +50,7 @@ def test_cells_do_not_grow_without_bound(nodes: int, pods: int, services: int) -
     large = plan(nodes, pods, services)
     began = time.monotonic()
     cells = verdicts.inside(large, seed=12345)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "a bound for a busy machine; less than 1 s on a quiet one"
     assert len(cells) <= USUAL.cells
     assert len(vantages(cells)) <= USUAL.pods
     (skip,) = verdicts.sampled(large, len(cells), 12345)
