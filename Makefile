@@ -15,7 +15,7 @@ help:
 demo: setup
 	$(SUDO) $(BIN)/harness --lab demo run -f examples/web-app.yaml --destroy always
 
-test: setup
+test: setup vm-packages
 	$(SUDO) $(BIN)/pytest
 
 check: setup
@@ -24,8 +24,11 @@ check: setup
 long: setup
 	$(SUDO) $(BIN)/pytest -m long
 
+BOXES := bookworm
+# make box BOXES="bookworm trixie bookworm:virtualbox"
+
 box: setup vm-packages
-	$(SUDO) $(BIN)/python -m harness.drivers.vagrant box bookworm
+	$(SUDO) $(BIN)/python -m harness.drivers.vagrant box $(BOXES)
 
 vm-host: setup vm-packages
 	$(SUDO) $(BIN)/python -m harness.drivers.vagrant host start
@@ -33,8 +36,8 @@ vm-host: setup vm-packages
 vm-host-stop:
 	$(SUDO) $(BIN)/python -m harness.drivers.vagrant host stop
 
-vm-test: box
-	$(SUDO) $(BIN)/pytest -m vm tests/vm
+vm-test: setup vm-packages
+	$(SUDO) $(BIN)/pytest tests/vm
 
 vm-packages:
 	@$(MAKE) --no-print-directory packages PACKAGES="$(VM_PACKAGES)"
