@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.drivers.vagrant import domains, settings
+from harness.drivers.vagrant import domains, host, settings
 from harness.support import process
 
 if TYPE_CHECKING:
@@ -42,8 +45,28 @@ def test_a_machine_that_does_not_forward_is_found(machines: Machines) -> None:
         assert machines.ssh("n3", "systemctl restart nodeportd").ok
 
 
+def test_two_vagrants_at_once_are_refused(machines: Machines) -> None:
+    with (machines.folder / ".vagrant/nodeport.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        up = process.run(["vagrant", "up"], cwd=machines.folder)
+    assert not up.ok
+    assert "Another Vagrant makes or removes the machines" in up.out + up.err
+
+
+def test_the_private_libvirt_is_not_stopped_under_machines(machines: Machines) -> None:
+    assert machines.making.poll() == 0
+    if not host.NETNS.exists():
+        pytest.skip("a libvirt of this machine's own runs them")
+    stop = process.run([sys.executable, "-m", "harness.drivers.vagrant", "host", "stop"], cwd=machines.folder)
+    assert not stop.ok
+    assert "virtual machines run: nodeport-" in stop.err
+
+
 def test_destroyed_machines_leave_nothing_behind(machines: Machines) -> None:
-    assert domains.there(machines.folder), "nothing would be destroyed"
+    """Nor does one that Vagrant has forgotten, and one that was deleted behind our back is no trouble."""
+    assert set(domains.there(machines.folder)) == {"n1", "n2", "n3"}
+    shutil.rmtree(machines.folder / ".vagrant/machines/n3")
+    domains.remove(machines.folder, ["n1"])
     down = machines.harness("--driver", "vagrant", "down")
     assert down.ok, down.err
     assert domains.there(machines.folder) == {}

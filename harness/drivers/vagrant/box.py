@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import tarfile
 import tempfile
@@ -13,12 +14,17 @@ from pathlib import Path
 
 from harness.drivers import Progress
 from harness.drivers.nspawn import recipe, root
-from harness.drivers.vagrant import box_recipe, ovf
+from harness.drivers.vagrant import box_recipe, domains, ovf
 from harness.errors import DriverError, RigError, UsageError
 from harness.support import clock, process
 
 NEEDED_GB = 5
 """Of disk, while a box is built."""
+
+_DIGEST = "nodeport-digest"
+"""A file of the box: of what it was made."""
+
+_KEPT_SECONDS = 24 * 3600
 
 
 def ensure(release: str, provider: str, progress: Progress) -> Path:
@@ -30,6 +36,7 @@ def ensure(release: str, provider: str, progress: Progress) -> Path:
         raise UsageError(f"no box can be built for {release!r}", hint=f"known releases: {', '.join(recipe.RELEASES)}")
     made = box_recipe.path(release, provider)
     if made.exists():
+        os.utime(made)
         return made
     try:
         made.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +46,7 @@ def ensure(release: str, provider: str, progress: Progress) -> Path:
                 _assert_space(made.parent)
                 with tempfile.TemporaryDirectory(dir=made.parent, prefix=f".{made.name}.") as folder:
                     _build(release, provider, Path(folder)).rename(made)
+                _tidy(made, release, provider)
     except (RigError, OSError) as error:
         raise DriverError(
             f"the {release} box was not built: {error}",
@@ -53,6 +61,8 @@ def add(release: str, provider: str, progress: Progress) -> Path:
     Raises :class:`DriverError` when it cannot be built or Vagrant does not take it.
     """
     made = ensure(release, provider, progress)
+    if _known(release, provider):
+        return made
     words: list[str | Path] = [
         "vagrant",
         "box",
@@ -67,7 +77,26 @@ def add(release: str, provider: str, progress: Progress) -> Path:
     done = process.run(words, timeout=300)
     if not done.ok:
         raise DriverError(f"Vagrant does not take the box: {done.last_words()}", hint=f"its file is {made}")
+    if provider == "libvirt":
+        domains.drop_images(f"nodeport-VAGRANTSLASH-{release}_vagrant_box_image")
     return made
+
+
+def _known(release: str, provider: str) -> bool:
+    """Whether Vagrant has this very box already."""
+    home = Path(os.environ.get("VAGRANT_HOME") or Path.home() / ".vagrant.d")
+    try:
+        there = (home / "boxes" / f"nodeport-VAGRANTSLASH-{release}" / "0" / provider / _DIGEST).read_text()
+    except OSError:
+        return False
+    return there == box_recipe.digest(release)
+
+
+def _tidy(made: Path, release: str, provider: str) -> None:
+    """Remove boxes of former recipes that nobody has used for a day."""
+    for other in made.parent.glob(f"{release}-*-{provider}.box"):
+        if other != made and clock.now().timestamp() - other.stat().st_mtime > _KEPT_SECONDS:
+            other.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -110,7 +139,11 @@ def _build(release: str, provider: str, folder: Path) -> Path:
                   what="making the box bootable", timeout=120)  # fmt: skip
     image = folder / ("box.img" if provider == "libvirt" else ovf.DISK)
     process.check([*box_recipe.PACK[provider], raw, image], what="packing the image of the box", timeout=300)
-    texts = {"metadata.json": json.dumps(box_recipe.METADATA[provider]), "Vagrantfile": box_recipe.VAGRANTFILE}
+    texts = {
+        _DIGEST: box_recipe.digest(release),
+        "metadata.json": json.dumps(box_recipe.METADATA[provider]),
+        "Vagrantfile": box_recipe.VAGRANTFILE,
+    }
     if provider == "virtualbox":
         texts["Vagrantfile"] = ovf.VAGRANTFILE + box_recipe.VAGRANTFILE
         texts["box.ovf"] = ovf.text(f"nodeport-{release}", box_recipe.DISK_GB * 2**30, image.stat().st_size)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.drivers.nspawn import recipe
 
-_VERSION = 3
+_VERSION = 4
 """Of what `box` and `ovf` do beyond this data."""
 
 PACKAGES = ("ifupdown", "isc-dhcp-client", "linux-image-cloud-amd64")

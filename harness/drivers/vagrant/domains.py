@@ -51,6 +51,21 @@ def remove(folder: Path, names: Sequence[str]) -> None:
             raise DriverError(f"{domain} cannot be removed: {done.last_words()}")
 
 
+def drop_images(start: str) -> None:
+    """Remove copies of former boxes, whose names start so, from libvirt's pool; Vagrant never does.
+
+    Only where no machine of any folder is left: each disk is an overlay over such a copy.
+    """
+    if shutil.which("virsh") is None or any(
+        name.startswith("nodeport-") for name in virsh("list", "--all", "--name").out.split()
+    ):
+        return
+    for line in virsh("vol-list", "default").out.splitlines():
+        name = (line.split() or [""])[0]
+        if name.startswith(start):
+            virsh("vol-delete", name, "--pool", "default")
+
+
 def each(folder: Path, names: Sequence[str], *steps: Sequence[str]) -> None:
     """One or more commands of virsh, in which ``{}`` is the domain: each step on all machines at once, then the next.
 
