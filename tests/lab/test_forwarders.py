@@ -337,6 +337,7 @@ def test_the_allow_list_lets_in_whom_it_names_and_nobody_else(node: Node) -> Non
     node.web(split(30008), allowed_sources=["10.99.0.77/32", "172.16.0.0/12"])
     assert node.ask(30008, bind="10.99.0.77")[0] in PODS
     not_served(node, 30008, silent=node.promises("allowed-sources"))
+    assert node.ask(30008, source=node.node)[0] in PODS, "a node's own traffic is not looked at"
 
 
 def not_served(node: Node, number: int, *, silent: bool) -> None:

@@ -27,6 +27,7 @@ STICKY = replace(PLAIN, affinity_seconds=60)
         pytest.param(replace(LOCAL, outside=()), "203.0.113.1", (), id="policy Local: nothing here for outsiders"),
         pytest.param(replace(PLAIN, allowed_sources=("10.0.0.0/8",)), "203.0.113.1", (), id="not allowed"),
         pytest.param(replace(PLAIN, allowed_sources=("10.0.0.0/8",)), "10.9.9.9", (A, B, C), id="allowed"),
+        pytest.param(replace(PLAIN, allowed_sources=("10.0.0.0/8",)), "127.0.0.1", (A, B, C), id="the node itself"),
     ],
 )
 def test_who_may_go_where(route: Route, client: str, expected: object) -> None:

@@ -28,7 +28,7 @@ class Route:
 
     Clients within ``inside`` (pods), and the node itself, go to any endpoint ``everywhere``, others to those of
     ``outside``; where no policy tells them apart, ``inside`` is empty. ``allowed_sources`` are the IPv4 networks that
-    may come, none for all; ``affinity_seconds`` is 0 when clients do not stick.
+    may come beside the node itself, none for all; ``affinity_seconds`` is 0 when clients do not stick.
     """
 
     service: str
@@ -48,7 +48,7 @@ class Route:
 
     def targets(self, client: str) -> tuple[Target, ...]:
         """The endpoints that may serve this client; none when it must not come, or none is left for it."""
-        if self.allowed_sources and not _within(client, self.allowed_sources):
+        if self.allowed_sources and not (_within(client, self.allowed_sources) or _own(client)):
             return ()
         if not self.inside or not (_within(client, self.inside) or _own(client)):
             return self.outside
