@@ -19,6 +19,9 @@ _ENDINGS = {
     "runner_on_unreachable": TaskStatus.UNREACHABLE,
 }
 
+_SAYS = "ansible.builtin.debug"
+"""The action of tasks with which a role says something to a person."""
+
 
 def read(event: Mapping[str, Any]) -> TaskStarted | TaskResult | tuple[NodeRecap, ...] | None:
     """One event as a value: a task begun, a task ended on a node, the recap of all nodes, or nothing of interest."""
@@ -38,11 +41,12 @@ def _result(status: TaskStatus, data: Mapping[str, Any]) -> TaskResult:
     if status is TaskStatus.OK and answer.get("changed"):
         status = TaskStatus.CHANGED
     failed = status in (TaskStatus.FAILED, TaskStatus.UNREACHABLE)
+    told = str(answer.get("msg", "")) if data.get("task_action") == _SAYS else ""
     return TaskResult(
         node=str(data.get("host", "")),
         task=str(data.get("task", "")),
         status=status,
-        message=_message(answer) if failed else "",
+        message=_message(answer) if failed else told,
     )
 
 

@@ -43,6 +43,7 @@ class _Collector:
     recaps: tuple[NodeRecap, ...] = ()
     changed: list[TaskResult] = field(default_factory=list)
     failed: list[TaskResult] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
         value = events.read(event)
@@ -53,6 +54,8 @@ class _Collector:
                 self.changed.append(value)
             elif value.status in (TaskStatus.FAILED, TaskStatus.UNREACHABLE):
                 self.failed.append(value)
+            elif value.message:
+                self.said.append(value.message)
             self.listener(value)
         elif isinstance(value, TaskStarted):
             self.listener(value)
@@ -87,7 +90,10 @@ def play(playbook: str, cluster: Cluster, variables: Path | None, log: Path, lis
             _end_marked(mark)
         if cancelled():
             raise KeyboardInterrupt
-    result = Convergence(collector.recaps, tuple(collector.changed), tuple(collector.failed), clock.monotonic() - began)
+    seconds = clock.monotonic() - began
+    result = Convergence(
+        collector.recaps, tuple(collector.changed), tuple(collector.failed), seconds, tuple(collector.said)
+    )
     if done.rc != 0 or result.failed:
         raise ConvergeError(_complaint(playbook, result, log), hint=f"the whole output is in {log}")
     return result

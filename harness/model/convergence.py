@@ -18,7 +18,7 @@ class TaskStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """One task on one node; ``message`` is what a person needs when it failed."""
+    """One task on one node; ``message`` is what a person needs when it failed, or what a role says."""
 
     node: str
     task: str
@@ -39,9 +39,10 @@ class NodeRecap:
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """One playbook run: a recap of every node, the tasks that changed something and those that failed."""
+    """One playbook run: a recap of every node, the tasks that changed something, those that failed, what roles said."""
 
     recaps: tuple[NodeRecap, ...] = ()
     changed: tuple[TaskResult, ...] = ()
     failed: tuple[TaskResult, ...] = ()
     seconds: float = 0.0
+    said: tuple[str, ...] = ()

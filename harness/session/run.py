@@ -164,7 +164,8 @@ def _apply(story: _Story, cluster: Cluster) -> Plan:
         done = apply.converge(story.lab, cluster, workload, story.plan, story.folder, story.phases.listener)
         story.plan = story.lab.applied_plan(cluster) or story.plan
         changed = sum(recap.changed for recap in done.recaps)
-        summary.text = f"every node runs generation {story.plan.generation}; {changed} tasks changed something"
+        said = "".join(f"; {text}" for text in done.said)
+        summary.text = f"every node runs generation {story.plan.generation}; {changed} tasks changed something{said}"
     return story.plan
 
 

@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.model.cluster import Cluster
 from harness.model.observation import OUTSIDE, Job, Outcome, Target
 from harness.model.plan import Plan
-from harness.model.progress import silent
+from harness.model.progress import Listener, silent
 from harness.model.verdict import Status
 from harness.model.workload import Protocol
 from harness.session import inspect, run, survey
@@ -63,6 +63,9 @@ spec:
   containers:
     - {name: web, image: nginx, ports: [{containerPort: 80}], readinessProbe: {tcpSocket: {port: 80}, periodSeconds: 1}}
 """
+NEVER = MANIFEST.replace("path: /readyz", 'path: "/echo?code=503"')
+"""The same with pods that answer, but say that they are not ready."""
+
 SOON = 3.0
 """Seconds within which a dead pod is out of rotation; the period is 1 s, but the machine may be busy."""
 
@@ -72,10 +75,25 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab.at(tmp_path_factory.mktemp("deaths"), "deaths", "nspawn")
     try:
         lab.driver.up(Wish(3), lambda _text: None)
-        apply(lab)
         yield lab
     finally:
         lab.driver.down(lambda _text: None)
+
+
+@pytest.fixture(scope="module")
+def first_words(lab: Lab) -> list[str]:
+    """What was said as pods that do not get ready were applied to empty nodes."""
+    said: list[str] = []
+    apply(lab, text=NEVER, listener=lambda event: said.append(str(event)))
+    return said
+
+
+@pytest.fixture(scope="module")
+def applied(lab: Lab, first_words: list[str]) -> Lab:
+    """The lab with pods that do get ready."""
+    assert first_words
+    apply(lab)
+    return lab
 
 
 @pytest.fixture
@@ -84,17 +102,21 @@ def cluster(lab: Lab) -> Cluster:
 
 
 @pytest.fixture
-def plan(lab: Lab, cluster: Cluster) -> Plan:
-    applied = lab.applied_plan(cluster)
-    assert applied is not None
-    return applied
+def plan(applied: Lab, cluster: Cluster) -> Plan:
+    return planned(applied, cluster)
 
 
-def apply(lab: Lab, frail: int = 3) -> Plan:
+def planned(lab: Lab, cluster: Cluster) -> Plan:
+    kept = lab.applied_plan(cluster)
+    assert kept is not None
+    return kept
+
+
+def apply(lab: Lab, frail: int = 3, *, text: str = MANIFEST, listener: Listener = silent) -> Plan:
     """Apply the manifest, with so many frail pods."""
     file = lab.folder / "manifest.yaml"
-    file.write_text(MANIFEST + "".join(POD % number for number in range(1, frail + 1)))
-    return run.apply_only(lab, [str(file)], silent)
+    file.write_text(text + "".join(POD % number for number in range(1, frail + 1)))
+    return run.apply_only(lab, [str(file)], listener)
 
 
 def unit(key: str) -> str:
@@ -139,6 +161,17 @@ def asked(cluster: Cluster, port: int, *nodes: str, attempts: int = 60) -> set[O
     ]
     with probes.open_probers(cluster, (OUTSIDE,), seed=1) as probers:
         return {attempt.outcome for attempt in probers.ask({OUTSIDE: jobs}).attempts}
+
+
+def test_pods_that_do_not_get_ready_are_said_and_red(lab: Lab, cluster: Cluster, first_words: list[str]) -> None:
+    plan = planned(lab, cluster)
+    web = of(plan, "web")
+    for node in cluster.nodes:
+        assert any(f"{node.name} does not use" in said and web[0] in said for said in first_words), first_words[-3:]
+    assert asked(cluster, WEB, *(node.name for node in cluster.nodes), attempts=3) == {Outcome.REFUSED}
+    found = survey.survey(cluster, plan, silent)
+    assert causes(found) == {("endpoint-unready", home(plan, key), key) for key in web}
+    assert all("HTTP 503 for /echo?code=503" in diagnosis.title for diagnosis in found.diagnoses)
 
 
 def test_a_killed_pod_leaves_every_node_and_stays_red_until_it_is_mended(
@@ -204,6 +237,24 @@ def test_a_node_that_is_cut_off_is_not_used_and_takes_part_again(cluster: Cluste
     passing(cluster, plan)
 
 
+def test_a_node_without_power_is_not_used_and_takes_part_again(lab: Lab, cluster: Cluster, plan: Plan) -> None:
+    on(cluster, "n3", "systemctl poweroff --force >/dev/null 2>&1 || true")
+    for key in [pod.key for pod in plan.pods if pod.node == "n3"]:
+        held(cluster, key, "n1", "n2")
+    assert asked(cluster, WEB, "n1", "n2") == {Outcome.OK}
+    passing(lab.driver.up(Wish(3), lambda _text: None), plan)
+
+
+def test_a_change_whose_pods_do_not_get_ready_stops_and_the_old_ones_serve_on(
+    lab: Lab, cluster: Cluster, plan: Plan
+) -> None:
+    with pytest.raises(HarnessError, match=r"the pod default/web-\S+ does not get ready: HTTP 503") as stopped:
+        apply(lab, text=NEVER)
+    assert asked(cluster, WEB, *(node.name for node in cluster.nodes)) == {Outcome.OK}
+    assert not any(key in str(stopped.value) for key in of(plan, "web")), "the new one is named"
+    passing(cluster, apply(lab))
+
+
 @contextmanager
 def cut(cluster: Cluster, node: str) -> Iterator[None]:
     """Within: the other end of a node's cable is down."""
@@ -236,9 +287,7 @@ def apply_without(lab: Lab, frail: int) -> Plan:
     with pytest.raises(HarnessError) as refused:
         apply(lab, frail)
     assert "n3" in str(refused.value)
-    applied = lab.applied_plan(lab.cluster())
-    assert applied is not None
-    return applied
+    return planned(lab, lab.cluster())
 
 
 def status(cluster: Cluster, node: str) -> dict[str, Any]:

@@ -284,6 +284,46 @@ def test_a_pod_whose_check_goes_is_ready_and_one_at_another_address_is_new(rig: 
     assert unready(rig, PODS[0])["unready"]["default/pod-2"]["coming"] is True
 
 
+def test_a_refused_state_does_not_stop_the_checks_and_is_still_told(rig: Rig) -> None:
+    with pod(rig, PODS[1]):
+        with pod(rig, PODS[0]):
+            good = asked(1, [check(each) for each in PODS[:2]], port(30008, *PODS[:2], target=LATE))
+            rig.converge(good)
+            text = json.dumps(good).encode()
+            for length in range(0, len(text), len(text) // 20):
+                rig.give(text[:length])
+            rig.status(generation=1, error="is refused")
+        said = unready(rig, PODS[0])
+        assert "is refused" in said["error"]
+        assert who(rig) == {PODS[1]}
+        rig.stop(signal.SIGKILL)
+        rig.serve()
+        rig.status(generation=0, error="is refused")
+        assert who(rig) == {PODS[1]}, "the rules of before"
+        rig.converge(good)
+        assert unready(rig, PODS[0])["ready"] == ["default/pod-3"]
+
+
+def test_killed_at_any_moment_it_comes_back_to_what_the_pods_are(rig: Rig) -> None:
+    """With pods that die and come back meanwhile; who lives is never refused."""
+    slow = [check(each) for each in PODS[:3]]
+    with pod(rig, PODS[0]), contextlib.ExitStack() as mortal:
+        rig.converge(asked(1, slow, port(30008, *PODS[:3], target=LATE), port(30009, PODS[0], target=LATE)))
+        with rig.load(30009) as seen:
+            for turn in range(12):
+                mortal.close()
+                for address in PODS[1 : 1 + turn % 3]:
+                    mortal.enter_context(pod(rig, address))
+                more(seen, 1 + 7 * turn)
+                rig.stop(signal.SIGKILL)
+                rig.serve()
+                more(seen, 1 + 7 * turn)
+        unready(rig, *PODS[1 + turn % 3 : 3])
+        assert who(rig) == set(PODS[: 1 + turn % 3])
+    assert seen.keys() == {"answered"}, seen
+    assert rig.nodeportd("drift", str(rig.file)).out == ""
+
+
 def test_a_table_that_somebody_altered_is_mended_when_a_pod_changes(rig: Rig) -> None:
     with pod(rig, PODS[0]):
         rig.converge(asked(1, [check(PODS[0])], port(30008, PODS[0], PODS[1], target=LATE)))

@@ -31,6 +31,14 @@ def test_a_task_ends_well(event: dict[str, Any], status: TaskStatus) -> None:
     assert read(event) == TaskResult("n1", "workload : Run the pods", status)
 
 
+def test_what_a_role_says_is_kept() -> None:
+    said = read(ended("runner_on_ok", task_action="ansible.builtin.debug", res={"msg": "n1 does not use web-1"}))
+    assert said == TaskResult("n1", "workload : Run the pods", TaskStatus.OK, "n1 does not use web-1")
+    assert read(ended("runner_on_ok", task_action="ansible.builtin.command", res={"msg": "x"})) == TaskResult(
+        "n1", "workload : Run the pods", TaskStatus.OK
+    )
+
+
 @pytest.mark.parametrize(
     ("res", "message"),
     [

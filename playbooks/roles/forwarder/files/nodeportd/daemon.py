@@ -46,6 +46,7 @@ class Daemon:
         self._applied_at = ""
         self._refusal, self._failure, self._notes = "", "", ()
         self._again, self._again_at = 0.0, float("inf")
+        self._memory = status.Memory(told)
         self.prober = Prober(selector)
 
     def reload(self) -> None:
@@ -61,7 +62,7 @@ class Daemon:
             self._say()
             return
         self._refusal = missing
-        before = {} if self._wanted else status.remembered(self._told, wanted.checks, now())
+        before = {} if self._wanted else self._memory.of(wanted.checks, now())
         self._wanted = wanted
         self.prober.follow(wanted.checks, before)
         deadline = now() + FIRST_ANSWERS

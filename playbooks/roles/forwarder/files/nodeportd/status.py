@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -40,21 +41,26 @@ def unready(said: Mapping[str, Any]) -> Collection[str]:
     return frozenset(said.get("unready", {}))
 
 
-def remembered(path: Path, checks: Iterable[Check], now: float) -> dict[str, Record]:
-    """What an earlier process of this machine's run knew of the pods, so that a restart changes nothing.
+class Memory:
+    """What an earlier process knew of the pods: a restart changes nothing.
 
-    A pod that it did not know, or knew only as coming, is left out. A status that cannot be read tells nothing.
+    A status that cannot be read, or none, tells nothing.
     """
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        were_not = {pod: (float(each["since"]), str(each["why"])) for pod, each in said["unready"].items()
-                    if each["coming"] is False}  # fmt: skip
-        were_ready = frozenset(said["ready"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
-    asked = {check.pod: health.first(check, now) for check in checks}
-    return {
-        **{pod: replace(asked[pod], ready=True, coming=False) for pod in were_ready & asked.keys()},
-        **{pod: replace(asked[pod], since=since, why=why, coming=False)
-           for pod, (since, why) in were_not.items() if pod in asked},
-    }  # fmt: skip
+
+    def __init__(self, path: Path) -> None:
+        self._ready: frozenset[str] = frozenset()
+        self._unready: dict[str, tuple[float, str]] = {}
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            said = json.loads(path.read_text(encoding="utf-8"))
+            unready = {pod: (float(each["since"]), str(each["why"])) for pod, each in said["unready"].items()
+                       if each["coming"] is False}  # fmt: skip
+            self._ready, self._unready = frozenset(said["ready"]), unready
+
+    def of(self, checks: Iterable[Check], now: float) -> dict[str, Record]:
+        """The records of pods with these checks; one that was not known, or only as coming, is left out."""
+        asked = {check.pod: health.first(check, now) for check in checks}
+        return {
+            **{pod: replace(asked[pod], ready=True, coming=False) for pod in self._ready & asked.keys()},
+            **{pod: replace(asked[pod], since=since, why=why, coming=False)
+               for pod, (since, why) in self._unready.items() if pod in asked},
+        }  # fmt: skip
