@@ -16,11 +16,18 @@ SECONDS = 30.0
 """How long a node may take from its first answer to SSH until it runs what it was given."""
 
 _BOOTED = ("systemctl", "is-system-running", "--wait")
+_COMING = ("/usr/bin/python3", "-E", "/usr/local/lib/nodeport/nodeportd", "coming")
+"""Only asks; ``nodeportd settle`` would also mend."""
+_LONGEST = 330.0
+"""Seconds, a little longer than nodeportd itself calls a pod coming."""
 _STATUS = ("cat", "/run/nodeport/status.json")
 
 
 def settle(cluster: Cluster, plan: Plan | None, listener: Listener) -> None:
     """Wait until every node has ended its boot and runs the generation of ``plan``; nothing on them is changed.
+
+    Pods with a readiness check are waited for as well, for as long as the check allows; whether one that is not
+    ready then should be is for the verdicts.
 
     Raises :class:`RemoteError` that names each node that does not, after :data:`SECONDS`.
     """
@@ -42,10 +49,17 @@ def _amiss(cluster: Cluster, node: str, plan: Plan | None) -> str:
         if status["generation"] != plan.generation or status["error"]:
             raise clock.NotYet(f"generation {status['generation']}, error {status['error'] or 'none'!r}")
 
+    def ready() -> None:
+        done = remote.run(cluster, node, _COMING, timeout=10)
+        if done.ok and done.out.strip() != "{}":
+            raise clock.NotYet(done.out.strip())
+
     try:
         remote.run(cluster, node, _BOOTED, timeout=SECONDS)  # a degraded one is for the verdicts
         wanted = f"{node} to run generation {plan.generation}" if plan else ""
         clock.until(runs, what=wanted, within=SECONDS, every=0.25)
+        if plan is not None:
+            clock.until(ready, what=f"the pods that come, as {node} sees them", within=_LONGEST, every=0.25)
     except (RigError, ValueError, KeyError) as error:
         return f"{node}: {error}"
     return ""

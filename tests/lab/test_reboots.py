@@ -24,6 +24,23 @@ NODES = ("n1", "n2", "n3")
 GREEN_WITHIN = 30.0
 """Seconds that nodes may take from SSH to a green `verify`; here even from before the reboot."""
 
+SLOW = """
+apiVersion: v1
+kind: Pod
+metadata: {name: slow, labels: {app: slow}}
+spec:
+  containers:
+    - name: web
+      image: nginx
+      ports: [{containerPort: 80}]
+      readinessProbe: {httpGet: {path: /readyz, port: 80}, initialDelaySeconds: 4, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: slow}
+spec: {type: NodePort, selector: {app: slow}, ports: [{port: 80, nodePort: 30055}]}
+"""
+
 _STATE = """
 ip -4 -brief address | tr -s ' ' | sed 's/@if[0-9]*//' | sort
 ip -4 route | sort
@@ -64,10 +81,11 @@ def cluster_of(folder: Path) -> Cluster:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Three green nodes with Services of every policy."""
+    """Three green nodes with Services of every policy, and one whose pods take a while to be ready."""
     made = tmp_path_factory.mktemp("reboots")
+    (made / "slow.yaml").write_text(SLOW)
     try:
-        harness(made, "run", "-f", EXAMPLES / "policies.yaml", "--destroy", "never")
+        harness(made, "run", "-f", EXAMPLES / "policies.yaml", "-f", made / "slow.yaml", "--destroy", "never")
         yield made
     finally:
         lab(made).driver.down(lambda _text: None)

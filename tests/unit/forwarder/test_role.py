@@ -113,7 +113,9 @@ def test_render_prints_the_whole_table() -> None:
     assert (done.code, done.out) == (0, (case / "expected.nft").read_text())
 
 
-@pytest.mark.parametrize("words", [[], ["check"], ["serv"], ["settle", "seven"], ["settle", "7", "--force"]])
+@pytest.mark.parametrize(
+    "words", [[], ["check"], ["serv"], ["settle", "seven"], ["settle", "7", "--force"], ["coming", "x"]]
+)
 def test_a_word_that_is_not_known(words: list[str]) -> None:
     done = program(*words)
     assert (done.code, done.out) == (2, "")

@@ -7,6 +7,7 @@
     nodeportd settle GENERATION [--check|--ready]
                                 have the daemon run that generation and all be right, and wait for the pods that come;
                                 JSON of what was wrong, and of the pods that are not ready (with --ready: exit 1)
+    nodeportd coming            JSON of the pods that are not ready yet and may be still, with the reason; only asks
     nodeportd relay             accept clients for the backend socat, as a unit of its own that nodeportd starts
 
 FILE is /etc/nodeport/state.json unless given; the status is in $RUNTIME_DIRECTORY, else in /run/nodeport.
@@ -35,6 +36,8 @@ def main(words: list[str]) -> int:
             from nodeportd import daemon
 
             daemon.serve(Path(*(rest or [FILE])), STATUS)
+        case ["coming"]:
+            return coming()
         case ["relay"]:
             from nodeportd import relay
 
@@ -117,6 +120,19 @@ def settle(generation: int, *, patient: bool) -> int:
         return 1
     said = {"settled": list(todo), "unready": [f"{pod}: {why}" for pod, why in asked.unready(STATUS).items()]}
     print(json.dumps({what: found for what, found in said.items() if found}))
+    return 0
+
+
+def coming() -> int:
+    """Print which pods come."""
+    from nodeportd import settle as asked
+
+    try:
+        found = asked.coming(Path(FILE), STATUS)
+    except (state.StateError, OSError) as error:
+        complain(f"nodeportd cannot tell which pods come: {error}")
+        return 2
+    print(json.dumps(found))
     return 0
 
 
