@@ -10,7 +10,7 @@ from harness.drivers import Wish
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster
 from harness.model.progress import Listener, Step
-from harness.session import settings
+from harness.session import settings, settle
 from harness.session.lab import Lab
 
 
@@ -31,7 +31,11 @@ def up(lab: Lab, wish: Wish | None, listener: Listener) -> Cluster:
     found = lab.driver.status() if lab.driver.makes_nodes else None
     if found is not None and wish is None:
         return found
-    return lab.driver.up(wish or usual(lab), lambda text: listener(Step(text)))
+    cluster = lab.driver.up(wish or usual(lab), lambda text: listener(Step(text)))
+    applied = lab.applied_plan(cluster)
+    if found is None and applied is not None and lab.driver.makes_nodes:
+        settle.settle_given(cluster, applied, listener)  # nodes that were off have booted
+    return cluster
 
 
 def planned_for(lab: Lab, count: int | None) -> Cluster:

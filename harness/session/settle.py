@@ -20,6 +20,7 @@ _COMING = ("/usr/bin/python3", "-E", "/usr/local/lib/nodeport/nodeportd", "comin
 """Only asks; ``nodeportd settle`` would also mend."""
 _LONGEST = 330.0
 """Seconds, a little longer than nodeportd itself calls a pod coming."""
+_GIVEN = ("test", "-e", "/etc/nodeport/state.json")
 _STATUS = ("cat", "/run/nodeport/status.json")
 
 
@@ -36,6 +37,19 @@ def settle(cluster: Cluster, plan: Plan | None, listener: Listener) -> None:
         amiss = [word for word in pool.map(lambda node: _amiss(cluster, node.name, plan), cluster.nodes) if word]
     if amiss:
         raise RemoteError("; ".join(amiss), hint="`harness verify` says what is wrong, `harness apply` mends it")
+
+
+def settle_given(cluster: Cluster, plan: Plan, listener: Listener) -> None:
+    """The same after ``up``, for the nodes that have been given something: new ones were not. What is amiss is told."""
+
+    def amiss(node: str) -> str:
+        given = remote.run(cluster, node, _GIVEN).ok
+        return _amiss(cluster, node, plan) if given else ""
+
+    listener(Step("waiting until the nodes run what they were given"))
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        for told in filter(None, pool.map(amiss, [node.name for node in cluster.nodes])):
+            listener(Step(told))
 
 
 def _amiss(cluster: Cluster, node: str, plan: Plan | None) -> str:
