@@ -51,11 +51,13 @@ def versions_of(cluster: Cluster) -> dict[str, Versions]:
 
 
 def nodes(cluster: Cluster, plan: Plan | None) -> Listing:
-    """NAME STATUS ROLES AGE VERSION, and wide INTERNAL-IP OS-IMAGE KERNEL-VERSION."""
-    headings = ("NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION")
+    """NAME STATUS ROLES AGE VERSION, and wide INTERNAL-IP OS-IMAGE KERNEL-VERSION FORWARDER."""
+    headings = ("NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "FORWARDER")
     cordoned = {node.name for node in plan.nodes if node.unschedulable} if plan else set()
     with ThreadPoolExecutor(max_workers=16) as pool:
         rows = list(pool.map(lambda node: _node(cluster, node, node.name in cordoned), cluster.nodes))
+    runs = {node.name: node.backend for node in plan.nodes} if plan else {}
+    rows = [(*row, runs.get(row[0], UNKNOWN)) for row in rows]
     return Listing(headings, rows, narrow=5)
 
 

@@ -32,6 +32,7 @@ from tests.lab.nodeportd_rig import (
     serving,
     whole,
 )  # fmt: skip
+from tests.lab.test_readiness import check
 
 pytestmark = pytest.mark.lab
 
@@ -63,7 +64,7 @@ class Node(Rig):
     def bring(self, *services: dict[str, Any], **fields: Any) -> None:
         """Have these Services in force."""
         self.generation += 1
-        self.converge(whole(self.generation, *services, **fields))
+        self.converge({**whole(self.generation, *services), **fields})
 
     def web(self, *ports: dict[str, Any], **fields: Any) -> None:
         """Have one Service of these ports in force."""
@@ -195,6 +196,23 @@ def test_what_it_forwards_outlives_nodeportd(node: Node) -> None:
     assert node.stop() == 0
     assert node.spread(30008, 60).keys() == set(PODS[:3])
     node.again()
+
+
+def test_a_pod_that_is_not_ready_gets_nobody_and_comes_back(node: Node) -> None:
+    asked = {"checks": [check(PODS[1], 81)]}
+    both = service("web", port(30008, PODS[0], PODS[1]))
+
+    def serve(pods: set[str]) -> None:
+        seen = {node.ask(30008)[0] for _ in range(30)}
+        if seen != pods:
+            raise clock.NotYet(f"{seen} answer")
+
+    with serving(node.pod, PODS[1], 81):
+        node.bring(both, **asked)
+        clock.until(lambda: serve(set(PODS[:2])), what="both pods to serve", within=10)
+    clock.until(lambda: serve({PODS[0]}), what="the one that is not ready to be left", within=10)
+    with serving(node.pod, PODS[1], 81):
+        clock.until(lambda: serve(set(PODS[:2])), what="it to come back", within=10)
 
 
 # Bytes

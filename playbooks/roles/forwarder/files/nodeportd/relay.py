@@ -29,7 +29,7 @@ from nodeportd.routes import Memory, Place, Route, from_json, kept, to_json
 
 BACKLOG = 4096
 MOST = 2000
-"""Connections at once, each a process with about 0.7 MB of its own; more clients wait in the kernel's queue."""
+"""Connections at once, each a process with about 1 MB of its own; more clients wait in the kernel's queue."""
 AT_ONCE = 64
 """Clients taken from one queue before others have their turn."""
 IP_FREEBIND = 15
