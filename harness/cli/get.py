@@ -57,7 +57,8 @@ def url_command(context: click.Context, service: str) -> None:
     ports = [port for port in found[0].ports if port.node_port is not None]
     if not ports:
         raise UsageError(f"Service {found[0].key} has no nodePort", hint="write type: NodePort")
+    serving = {node.name: node.serving[0] for node in plan.nodes} if plan else {}
     for port in ports:
         scheme = "http" if port.protocol == "TCP" else "udp"
         for node in cluster.nodes:
-            click.echo(f"{scheme}://{node.address}:{port.node_port}")
+            click.echo(f"{scheme}://{serving.get(node.name, node.address)}:{port.node_port}")

@@ -80,7 +80,7 @@ def _forwarder(node: PlannedNode, plan: Plan) -> dict[str, object]:
         "generation": plan.generation,
         "node": node.name,
         "backend": node.backend,
-        "addresses": [node.address],
+        "addresses": list(node.serving),
         "cluster_ranges": [str(CLUSTER_RANGE)],
         "checks": list(_checks(plan)),
         "services": [_service(service) for service in plan.services],

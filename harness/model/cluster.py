@@ -10,13 +10,17 @@ from pathlib import Path
 class Node:
     """A machine: its inventory name, the IPv4 address that serves nodePorts, and what it runs.
 
-    ``forwarder`` is the one that its inventory asks for, empty when it leaves that open.
+    ``forwarder`` is the one that its inventory asks for, empty when it leaves that open. ``other_addresses`` are its
+    further IPv4 addresses with their networks (``10.0.0.5/24``), as far as they are known. ``nodeport_addresses`` says
+    which of all these serve nodePorts, in kube-proxy's words: ``primary``, ``all``, networks; none is ``primary``.
     """
 
     name: str
     address: str
     release: str = ""
     forwarder: str = ""
+    other_addresses: tuple[str, ...] = ()
+    nodeport_addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ class PlannedNode:
     """A node with its pod range, an IPv4 network such as ``10.244.1.0/24``; its first host is the pods' gateway.
 
     ``backend`` is the forwarder that it runs, ``nftables`` or ``socat``. An ``unschedulable`` node (``harness cordon``)
-    gets no new pods; it answers on nodePorts as any other.
+    gets no new pods; it answers on nodePorts as any other. ``other_addresses`` are further ones with their networks
+    (``10.0.0.5/24``); ``nodeport_addresses`` those of all of them where nodePorts answer, none for ``address`` alone.
     """
 
     name: str
@@ -20,6 +21,13 @@ class PlannedNode:
     pod_range: str
     backend: str = "nftables"
     unschedulable: bool = False
+    other_addresses: tuple[str, ...] = ()
+    nodeport_addresses: tuple[str, ...] = ()
+
+    @property
+    def serving(self) -> tuple[str, ...]:
+        """The addresses where nodePorts answer."""
+        return self.nodeport_addresses or (self.address,)
 
 
 @dataclass(frozen=True, slots=True)

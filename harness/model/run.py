@@ -24,9 +24,10 @@ class Share:
 
     ``counts`` maps pod keys to answers (an unexpected responder by the name it gave), ``failures`` outcome
     names to attempts. ``promise`` is how the cell is judged: ``spread``, ``coverage``, ``sticky`` (one pod answers
-    this client), ``refused`` or ``silent``. ``connect_ms_p50`` and ``connect_ms_p99`` are milliseconds over the
-    successful attempts. ``way`` is what was asked: ``nodePort``, ``ClusterIP`` or ``externalIP``; of
-    the latter two ``port`` is the Service's own, as ``service_port`` always is.
+    this client), ``refused``, ``silent`` or ``closed`` (either). ``connect_ms_p50`` and ``connect_ms_p99`` are
+    milliseconds over the successful attempts. ``way`` is what was asked: ``nodePort``, ``ClusterIP`` or ``externalIP``;
+    of the latter two ``port`` is the Service's own, as ``service_port`` always is. ``at`` is the address asked when it
+    is not the node's own one.
     """
 
     vantage: str
@@ -43,11 +44,17 @@ class Share:
     promise: str = "spread"
     way: str = "nodePort"
     service_port: int = 0
+    at: str = ""
+
+    @property
+    def place(self) -> str:
+        """The node, with the address where that is not its own one."""
+        return f"{self.node} ({self.at})" if self.at else self.node
 
     @property
     def lost(self) -> int:
         """Attempts that failed or came late, though an answer was promised."""
-        return 0 if self.promise in ("refused", "silent") else sum(self.failures.values()) + self.late
+        return 0 if self.promise in ("refused", "silent", "closed") else sum(self.failures.values()) + self.late
 
     @property
     def wants(self) -> frozenset[str]:

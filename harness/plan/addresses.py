@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from harness.model.cluster import Node
 from harness.model.forwarder import DEFAULT
 from harness.model.plan import Plan, PlannedNode
+from harness.plan import nodeport_addresses
 
 CLUSTER_RANGE = IPv4Network("10.244.0.0/16")
 """All pods of a lab."""
@@ -41,6 +42,11 @@ def check_nodes(nodes: Sequence[Node], problems: list[str]) -> None:
             if times > 1:
                 problems.append(f"{times} nodes have the {what} {value} (each node needs its own)")
     problems.extend(reason for node in nodes if (reason := _address_fault(node)))
+    problems.extend(
+        reason
+        for node in nodes
+        if (reason := nodeport_addresses.fault(node.name, node.address, others(node), node.nodeport_addresses))
+    )
 
 
 def _address_fault(node: Node) -> str:
@@ -61,6 +67,11 @@ def _address_fault(node: Node) -> str:
     return ""
 
 
+def others(node: Node) -> tuple[str, ...]:
+    """A node's further addresses, without those of the pod network, which come and go with it."""
+    return tuple(each for each in node.other_addresses if IPv4Interface(each).ip not in CLUSTER_RANGE)
+
+
 def give_ranges(nodes: Sequence[Node], previous: Plan | None) -> tuple[PlannedNode, ...]:
     """Each node with its pod range: the one it had, else the lowest free one; cordons and forwarders stay."""
     had = {node.name: node.backend for node in previous.nodes} if previous else {}
@@ -76,6 +87,8 @@ def give_ranges(nodes: Sequence[Node], previous: Plan | None) -> tuple[PlannedNo
             str(held[node.name] if node.name in held else next(free)),
             node.forwarder or had.get(node.name, DEFAULT),
             node.name in cordoned,
+            others(node),
+            nodeport_addresses.served(node.address, others(node), node.nodeport_addresses),
         )
         for node in nodes
     )

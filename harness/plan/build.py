@@ -85,7 +85,7 @@ def _generation(plan: Plan, previous: Plan | None) -> int:
 def _reaching_nodes(plan: Plan) -> object:
     """The part of a plan that :mod:`harness.converge.hostvars` sends to nodes, in an order of its own."""
     return (
-        sorted((node.name, node.address, node.pod_range, node.backend) for node in plan.nodes),
+        sorted((node.name, node.address, node.pod_range, node.backend, node.serving) for node in plan.nodes),
         [
             (
                 pod.key,

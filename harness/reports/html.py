@@ -8,7 +8,7 @@ from html import escape
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.reports.tables import by_way, is_plain, made_of, short_names
+from harness.reports.tables import UNHEARD, by_way, is_plain, made_of, short_names
 
 _SIGNS = {Status.PASS: "✓", Status.SKIP: "–", Status.INCONCLUSIVE: "?", Status.FAIL: "✗", Status.ERROR: "!"}
 _MEANS = {
@@ -96,13 +96,13 @@ def _service(run: Run, shares: Sequence[Share]) -> Iterator[str]:
             else '<td class="faint">·</td>'
             for pod in pods
         )
-        yield f"<tr><td>{escape(share.vantage)} → {escape(share.node)}</td>{cells}{_lost(share)}{_times(share)}</tr>"
+        yield f"<tr><td>{escape(share.vantage)} → {escape(share.place)}</td>{cells}{_lost(share)}{_times(share)}</tr>"
     yield "</table></div>"
     others = [share for share in shares if share not in ours]
     if others:
         bad = [share for share in others if share.lost]
         text = f"Node to other node: {sum(share.attempts for share in others)} probes over {len(others)} pairs, "
-        names = ", ".join(f"{escape(share.vantage)} → {escape(share.node)}" for share in bad[:12])
+        names = ", ".join(f"{escape(share.vantage)} → {escape(share.place)}" for share in bad[:12])
         ending = f"{len(bad)} pairs with failures" + (f": {names}" if bad else ".")
         yield f'<p class="{"bad" if bad else "faint"}">{text}{ending}</p>'
 
@@ -145,8 +145,8 @@ def _bar(share: float, fair: float) -> str:
 def _lost(share: Share) -> str:
     parts = [f"{number} {escape(name)}" for name, number in sorted(share.failures.items())]
     parts += [f"{share.late} late"] if share.late else []
-    if share.promise == "silent":
-        return f'<td class="faint">{", ".join(parts) or 0}: silence is promised</td>'
+    if share.promise in UNHEARD:
+        return f'<td class="faint">{", ".join(parts) or 0}: {UNHEARD[share.promise]}</td>'
     return f'<td class="bad">✗ {", ".join(parts)}</td>' if parts else '<td class="faint">0</td>'
 
 

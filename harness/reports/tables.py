@@ -12,6 +12,9 @@ SHOWN_ENDPOINTS = 3
 """As ``kubectl get endpoints`` shows them."""
 SHOWN_NODES = 6
 
+UNHEARD = {"silent": "silence is promised", "closed": "nobody should answer"}
+"""How failures are told that are as promised."""
+
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Aligned columns; an empty cell is shown as ``<none>``."""

@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
-from harness.reports.tables import by_way, is_plain, made_of, short_names
+from harness.reports.tables import UNHEARD, by_way, is_plain, made_of, short_names
 
 _SIGNS = {
     Status.PASS: ("✓", "green"),
@@ -101,12 +101,8 @@ def _matrix(run: Run, shares: Sequence[Share], pods: Sequence[str]) -> Table:
             else Text("·", "dim")
             for pod in pods
         ]
-        table.add_row(_place(share), *cells, _failed(share))
+        table.add_row(share.place, *cells, _failed(share))
     return table
-
-
-def _place(share: Share) -> str:
-    return share.node
 
 
 def _cell(count: int, total: int, fair: float, *, expected: bool) -> Text:
@@ -122,8 +118,8 @@ def _cell(count: int, total: int, fair: float, *, expected: bool) -> Text:
 def _failed(share: Share) -> Text:
     parts = [f"{number} {name}" for name, number in sorted(share.failures.items())]
     parts += [f"{share.late} late"] if share.late else []
-    if share.promise == "silent":
-        return Text(f"{', '.join(parts)}: silence is promised" if parts else "0", "dim")
+    if share.promise in UNHEARD:
+        return Text(f"{', '.join(parts)}: {UNHEARD[share.promise]}" if parts else "0", "dim")
     return Text(f"✗ {', '.join(parts)}", "bold red") if parts else Text("0", "dim")
 
 
@@ -139,27 +135,28 @@ def _folded(shares: Sequence[Share], pods: Sequence[str]) -> Table:
         style = "bold red" if seen < len(share.wants) else ""
         shown = [f"{value:.1f} %" for value in (parts[0], parts[len(parts) // 2], parts[-1])]
         told = Text(f"{seen} of {len(share.wants)}", style)
-        table.add_row(share.node, str(share.attempts), told, *shown, _failed(share))
+        table.add_row(share.place, str(share.attempts), told, *shown, _failed(share))
     return table
 
 
 def _from_nodes(shares: Sequence[Share], *, refused: bool) -> Text | Table:
     """Node to node: a sign for each pair, or one line when all is well."""
     bad = [share for share in shares if share.lost and not refused]
-    nodes = list(dict.fromkeys(share.node for share in shares))
+    places = list(dict.fromkeys(share.place for share in shares))
     attempts = sum(share.attempts for share in shares)
     if refused:
-        return Text(f"no endpoints: {attempts} attempts from {len(nodes)} nodes; see check `refused`", "dim")
-    if not bad or len(nodes) > _WIDE:
+        asking = len({share.vantage for share in shares})
+        return Text(f"no endpoints: {attempts} attempts from {asking} nodes; see check `refused`", "dim")
+    if not bad or len(places) > _WIDE:
         text = f"node → node: {attempts} probes over {len(shares)} pairs, {len(bad)} pairs with failures"
         return Text(text, "bold red" if bad else "dim")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("from node, to")
-    for node in nodes:
-        table.add_column(node, justify="right")
-    by_pair = {(share.vantage, share.node): share for share in shares}
+    for place in places:
+        table.add_column(place, justify="right")
+    by_pair = {(share.vantage, share.place): share for share in shares}
     for vantage in dict.fromkeys(share.vantage for share in shares):
-        table.add_row(vantage, *(_pair(by_pair.get((vantage, node))) for node in nodes))
+        table.add_row(vantage, *(_pair(by_pair.get((vantage, place))) for place in places))
     return table
 
 

@@ -290,6 +290,19 @@ CAUSES: dict[str, Cause] = {
         RULES,
         RESTART,
     ),
+    "address-open": Cause(
+        "{node} answers on {ports} at {other}, which is not among its nodeport_addresses",
+        "Its rules have an address too many, or another program listens there.",
+        RULES + "; harness exec {node} -- ss -ltnup",
+        "Stop the program that listens there, or apply again with `harness apply`.",
+    ),
+    "address-dead": Cause(
+        "{node} does not answer on {ports} at {other}, though it does at its own address",
+        "The address is among its nodeport_addresses: its rules leave it out, the address has moved away since "
+        "`harness up` asked for it, or a firewall or a missing route lies on that network.",
+        RULES + "; harness exec {node} -- ip address",
+        "`harness up` asks machines for their addresses anew; then apply again with `harness apply`.",
+    ),
     "source-hidden": Cause(
         "{node} hides clients from their pods",
         "Here pods have to see the client's own address (traffic policy Local, or a pod that asks one elsewhere); they "

@@ -168,7 +168,28 @@ def unkept_policies(shape: Shape) -> list[Finding]:
                 names = {address for each in counts for address in each.sources}
             if claimed:
                 found.append(Finding(cause, node, tuple(claimed), other=", ".join(sorted(names)) or "nobody"))
+        opened = shape.claim([Kind.OPEN], node=node)
+        if opened:
+            found.append(Finding("address-open", node, tuple(opened), other=_places(opened)))
     return found
+
+
+def dead_addresses(shape: Shape) -> list[Finding]:
+    """Further addresses of a node where nothing is answered, though the node answers at its own one."""
+    found = []
+    for node in shape.nodes:
+        rows = [view for view in shape.views if view.cell.node == node]
+        alive = any(view.counts.answered for view in rows if not view.cell.at)
+        dead = {str(view.cell) for view in rows if view.cell.at and view.dead} if alive else set()
+        claimed = [each for each in shape.pending if str(each.view.cell) in dead and each.kind is not Kind.OPEN]
+        shape.pending = [each for each in shape.pending if each not in claimed]
+        if claimed:
+            found.append(Finding("address-dead", node, tuple(claimed), other=_places(claimed)))
+    return found
+
+
+def _places(symptoms: list[Symptom]) -> str:
+    return ", ".join(dict.fromkeys(each.view.cell.key.target.address for each in symptoms))
 
 
 def losses(shape: Shape) -> list[Finding]:

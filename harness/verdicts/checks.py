@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model.observation import pod_of
+from harness.model.observation import Outcome, pod_of
 from harness.model.verdict import Status, Verdict
 from harness.verdicts import promises, sequential, stats
 from harness.verdicts.case import Case, listed, outcomes, sizes, twice
@@ -71,6 +71,8 @@ def _answers(case: Case) -> Verdict:
         told = f"{both.n} of {both.n} attempts answered, none late (failures above {visible:.1%} would have shown)"
     else:
         told = f"{both.failed + both.late} of {both.n} attempts went wrong: {outcomes(both)}"
+        odd = [text for text in both.details if text.startswith(Outcome.BAD_ANSWER)]
+        told += f" ({max(odd, key=lambda text: both.details[text])})" if odd else ""
     if status is Status.INCONCLUSIVE:
         told = f"transient: {told}, but not again in a fresh sample{sizes(case)}"
     low, high = stats.wilson(both.failed + both.late, both.n)

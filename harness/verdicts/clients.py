@@ -51,7 +51,7 @@ def clients(plan: Plan, addresses: Sequence[str], seed: int = 0) -> tuple[Cell, 
             for node in plan.nodes:
                 local = service.external_traffic_policy is TrafficPolicy.LOCAL
                 served = [end for end in port.endpoints if not local or ours[end.address].node == node.name]
-                if len(served) > 1 and has(node, "affinity"):
+                if len(served) > 1 and has(node, "affinity") and node.address in node.serving:
                     target = Target(node.name, node.address, port.node_port, port.protocol)
                     ends = tuple(expected(end, ours[end.address], port.protocol) for end in served)
                     key, drawn = CellKey(CLIENTS, target), _drawn(addresses, len(ends))

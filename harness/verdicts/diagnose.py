@@ -26,6 +26,7 @@ from harness.verdicts.tally import Tallies
 RULES: tuple[Callable[[Shape], list[Finding]], ...] = (
     node_rules.nodes_down,
     node_rules.outside_path,
+    cell_rules.dead_addresses,
     pod_rules.pods_at_fault,
     node_rules.forwarders_at_fault,
     node_rules.dead_rows,

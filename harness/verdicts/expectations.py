@@ -11,15 +11,17 @@ How deep a cell is looked at follows from the path its packets take through the 
 - with ``sessionAffinity: ClientIP`` everything from one vantage point has to be answered by one and the same pod.
 - with ``externalTrafficPolicy: Local`` only pods of the asked node may answer, and a node without one stays silent
   (KEP-1669, upstream's "should only target nodes with endpoints"); a node that asks itself is not external.
+- further addresses of a node are asked by itself, and by who has an address in the same network, since other ways
+  there are not known: those that serve nodePorts until every pod was seen, the others whether nobody answers there.
 - a nodePort with a list of allowed sources stays silent for all others; a node's own traffic is not looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from harness.model.observation import CLIENTS, OUTSIDE, Ask, Target, pod_of
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
@@ -80,6 +82,7 @@ class Cell:
     promised or known. ``weights`` are those of the endpoints, none when their chances are equal; ``in_turn``: picked
     each in its turn, not by chance. ``ask`` is how a foreign server is asked who it is. ``home`` is the
     node that the vantage point is on, empty outside. ``clients`` are addresses of many clients, unused so far.
+    ``at`` is the address asked when it is not the node's own one.
     """
 
     key: CellKey
@@ -95,6 +98,7 @@ class Cell:
     home: str = ""
     way: Way = Way.NODE_PORT
     clients: tuple[str, ...] = ()
+    at: str = ""
 
     @property
     def fair(self) -> tuple[float, ...]:
@@ -135,8 +139,18 @@ class Cell:
         return self.service, self.key.target.port, str(self.key.target.protocol)
 
     def __str__(self) -> str:
-        """``outside → n1, default/web-service 80 on 30008/TCP``."""
-        return f"{self.vantage} → {self.node}, {self.service} {self.port} on {self.nodeport}"
+        """``outside → n1, default/web-service 80 on 30008/TCP``; ``outside → n1 (10.0.0.5), …`` at another address."""
+        where = f"{self.node} ({self.at})" if self.at else self.node
+        return f"{self.vantage} → {where}, {self.service} {self.port} on {self.nodeport}"
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """From a vantage point, whose address on that way may be unknown (empty), to one address of a node."""
+
+    vantage: str
+    source: str
+    address: str
 
 
 def expectations(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str] | None = None) -> tuple[Cell, ...]:
@@ -149,6 +163,7 @@ def expectations(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, st
     """
     pods = {pod.address: pod for pod in plan.pods}
     known = {node.name: node.address for node in plan.nodes} | dict(addresses or {})
+    homes = {node.name: node for node in plan.nodes}
     cells: list[Cell] = []
     for service, port in _node_ports(plan):
         if any(endpoint.address not in pods for endpoint in port.endpoints):
@@ -157,20 +172,36 @@ def expectations(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, st
             for vantage in vantages:
                 if service.allowed_sources and vantage not in known:
                     continue
-                found = _cell(service, port, node, vantage, known.get(vantage, ""), pods)
-                if _promised(found, service, node):
-                    cells.append(found)
+                ways = [Approach(vantage, known.get(vantage, ""), node.address)]
+                if node.other_addresses:
+                    ways += further_ways(node, vantage, homes.get(vantage), known.get(vantage, ""))
+                found = [_cell(service, port, node, way, pods) for way in ways]
+                cells += [cell for cell in found if _promised(cell, service, node)]
     return tuple(cells)
 
 
+def further_ways(node: PlannedNode, vantage: str, home: PlannedNode | None, source: str) -> Iterator[Approach]:
+    """The ways from a vantage point (``home``, when it is a node) to a node's addresses beside its own one."""
+    asking = home.other_addresses if home is not None else ()
+    taken = {source, *(str(IPv4Interface(each).ip) for each in asking)}
+    for each in node.other_addresses:
+        target = IPv4Interface(each)
+        if vantage == node.name:
+            yield Approach(vantage, str(target.ip), str(target.ip))
+        elif str(target.ip) not in taken:  # else it is the asker's own, such as that of every node's docker0
+            near = [text for text in sorted(taken - {""}) if IPv4Address(text) in target.network]
+            yield from (Approach(vantage, text, str(target.ip)) for text in near[:1])
+
+
 def _cell(
-    service: PlannedService,
-    port: PlannedPort,
-    node: PlannedNode,
-    vantage: str,
-    source: str,
-    pods: Mapping[str, PlannedPod],
+    service: PlannedService, port: PlannedPort, node: PlannedNode, way: Approach, pods: Mapping[str, PlannedPod]
 ) -> Cell:
+    vantage, source = way.vantage, way.source
+    further = "" if way.address == node.address else way.address
+    target = Target(node.name, way.address, port.node_port or 0, port.protocol)
+    home = "" if vantage == OUTSIDE else vantage
+    if way.address not in node.serving:
+        return Cell(CellKey(vantage, target), service.key, port.port, Depth.CLOSED, (), home=home, at=further)
     external = vantage != node.name
     local = external and service.external_traffic_policy is TrafficPolicy.LOCAL
     served = [endpoint for endpoint in port.endpoints if not local or pods[endpoint.address].node == node.name]
@@ -183,12 +214,10 @@ def _cell(
     elif service.affinity_seconds:
         depth = Depth.STICKY
     else:
-        depth = Depth.SPREAD if vantage in (OUTSIDE, node.name) else Depth.COVERAGE
-    target = Target(node.name, node.address, port.node_port or 0, port.protocol)
+        depth = Depth.SPREAD if vantage in (OUTSIDE, node.name) and way.address == node.serving[0] else Depth.COVERAGE
     endpoints = tuple(expected(endpoint, pods[endpoint.address], port.protocol) for endpoint in served)
     kept = source if local and served and has(node, "client-address") else ""
-    home = "" if vantage == OUTSIDE else vantage
-    return Cell(CellKey(vantage, target), service.key, port.port, depth, endpoints, kept, home=home)
+    return Cell(CellKey(vantage, target), service.key, port.port, depth, endpoints, kept, home=home, at=further)
 
 
 def _promised(cell: Cell, service: PlannedService, node: PlannedNode) -> bool:

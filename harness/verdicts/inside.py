@@ -174,7 +174,7 @@ def _cells(
     if asker.is_pod and port.node_port is not None:
         own = next(number for number, node in enumerate(plan.nodes) if node.name == asker.node)
         nearest = {node.name: node for node in (plan.nodes[own], plan.nodes[(own + 1) % len(plan.nodes)])}
-        for node in nearest.values():
+        for node in (each for each in nearest.values() if each.address in each.serving):
             target = Target(node.name, node.address, port.node_port, port.protocol)
             yield _cell(service, port, asker, target, Way.NODE_PORT, ours)
     yield from _own(service, port, asker, ours)

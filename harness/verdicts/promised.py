@@ -12,7 +12,6 @@ They are judged by the rules of our own (``expectations``), with these differenc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from harness.model.cluster import Node
 from harness.model.expectation import (
@@ -25,19 +24,9 @@ from harness.model.expectation import (
     SourceIP,
 )
 from harness.model.observation import OUTSIDE, Target
-from harness.verdicts.expectations import Cell, CellKey, Depth, Expected
+from harness.verdicts.expectations import Approach, Cell, CellKey, Depth, Expected
 
 LOCALHOST = "127.0.0.1"
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """From a vantage point, whose address may be unknown (empty), to one address of a node."""
-
-    vantage: str
-    source: str
-    node: str
-    address: str
 
 
 def promised(
@@ -49,17 +38,17 @@ def promised(
     for service in expectation.services:
         for port in service.ports:
             for node in nodes:
-                ways = [_Way(vantage, known.get(vantage, ""), node.name, node.address) for vantage in vantages]
-                cells += [_cell(service, port, way) for way in ways]
+                ways = [Approach(vantage, known.get(vantage, ""), node.address) for vantage in vantages]
+                cells += [_cell(service, port, node.name, way) for way in ways]
                 if service.localhost is not Localhost.ANY and node.name in vantages:
-                    cells.append(_to_itself(service, port, _Way(node.name, LOCALHOST, node.name, LOCALHOST)))
+                    cells.append(_to_itself(service, port, node.name, Approach(node.name, LOCALHOST, LOCALHOST)))
     return tuple(cells)
 
 
-def _cell(service: PromisedService, port: PromisedPort, way: _Way) -> Cell:
-    external = way.vantage != way.node
+def _cell(service: PromisedService, port: PromisedPort, node: str, way: Approach) -> Cell:
+    external = way.vantage != node
     wanted = [end for end in port.endpoints if end.weight]
-    served = [end for end in wanted if not (external and service.local) or end.node == way.node]
+    served = [end for end in wanted if not (external and service.local) or end.node == node]
     if not wanted:
         depth = Depth.REFUSED
     elif not served:
@@ -67,39 +56,41 @@ def _cell(service: PromisedService, port: PromisedPort, way: _Way) -> Cell:
     elif service.sticky:
         depth = Depth.STICKY
     else:
-        depth = Depth.SPREAD if way.vantage in (OUTSIDE, way.node) else Depth.COVERAGE
+        depth = Depth.SPREAD if way.vantage in (OUTSIDE, node) else Depth.COVERAGE
     kept = service.source_ip is SourceIP.KEPT or service.local
     judged = external and bool(served) and port.ask.client is not None
     return _made(
-        service, port, way, depth, served,
+        service, port, node, way, depth, served,
         source=way.source if judged and kept else "",
         hides=way.source if judged and service.source_ip is SourceIP.HIDDEN else "",
     )  # fmt: skip
 
 
-def _to_itself(service: PromisedService, port: PromisedPort, way: _Way) -> Cell:
+def _to_itself(service: PromisedService, port: PromisedPort, node: str, way: Approach) -> Cell:
     if service.localhost is Localhost.CLOSED or not port.endpoints:
-        return _made(service, port, way, Depth.CLOSED, [])
+        return _made(service, port, node, way, Depth.CLOSED, [])
     depth = Depth.STICKY if service.sticky else Depth.COVERAGE
-    return _made(service, port, way, depth, [end for end in port.endpoints if end.weight])
+    return _made(service, port, node, way, depth, [end for end in port.endpoints if end.weight])
 
 
 def _made(
     service: PromisedService,
     port: PromisedPort,
-    way: _Way,
+    node: str,
+    way: Approach,
     depth: Depth,
     served: Sequence[PromisedEndpoint],
     *,
     source: str = "",
     hides: str = "",
 ) -> Cell:
-    key = CellKey(way.vantage, Target(way.node, way.address, port.node_port, port.protocol))
+    key = CellKey(way.vantage, Target(node, way.address, port.node_port, port.protocol))
     endpoints = tuple(
         Expected(f"{service.namespace}/{end.name}", end.answers, "", end.node, end.address, end.port) for end in served
     )
     weights = tuple(end.weight for end in served) if service.picks is Picks.WEIGHTS else ()
     return Cell(
         key, service.key, port.port, depth, endpoints, source, hides, weights, port.ask,
+        at=LOCALHOST if way.address == LOCALHOST else "",
         in_turn=service.picks is Picks.ROUND_ROBIN and depth in (Depth.SPREAD, Depth.COVERAGE),
     )  # fmt: skip

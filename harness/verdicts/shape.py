@@ -34,6 +34,7 @@ class Kind(StrEnum):
     HEARD = "answer in place of silence"
     HIDDEN = "client address not kept"
     HUDDLED = "many clients, few pods"
+    OPEN = "answer at an address that serves no nodePorts"
 
 
 class Mode(StrEnum):
@@ -238,6 +239,8 @@ def _symptoms(view: View, verdicts: list[Verdict]) -> list[Symptom]:
         return [Symptom(view, Kind.REFUSAL)] if failed else []
     if view.cell.depth is Depth.SILENT:
         return [Symptom(view, Kind.HEARD)] if failed else []
+    if view.cell.depth is Depth.CLOSED:
+        return [Symptom(view, Kind.OPEN, view.cell.key.target.address)] if failed else []
     order = [endpoint.pod for endpoint in view.cell.endpoints if endpoint.pod in view.silent]
     found = [Symptom(view, Kind.SILENT, pod) for pod in order]
     if "responders" in failed:

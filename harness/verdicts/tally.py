@@ -219,6 +219,7 @@ def _share(cell: Cell, counts: Counts) -> Share:
         promise=str(cell.depth),
         way=str(cell.way),
         service_port=cell.port,
+        at=cell.at,
     )
 
 

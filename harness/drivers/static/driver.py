@@ -90,13 +90,16 @@ class StaticDriver:
             progress(f"{name} cannot be used: {why}")
         if len(missing) == len(machines):
             raise inventory.complain(self.source, missing, whole.ssh_config)
+        there = [name for name in names if name not in missing]
+        addresses = inventory.addresses(whole.ssh_config, there)
         cluster = self._cluster(machines, whole.uid, missing)
         write_atomic(cluster.inventory, _inventory(cluster, machines), mode=0o600)
         kept = {
             "inventory": str(self.source), "uid": cluster.uid, "digest": _digest(machines), "missing": missing,
+            "addresses": addresses,
         }  # fmt: skip
         write_atomic(self._state, json.dumps(kept) + "\n", mode=0o600)
-        return cluster
+        return self._cluster(machines, whole.uid, missing)
 
     def down(self, progress: Progress) -> None:
         """Forget the machines, which stay as they are: how to take our work off them is said, not done."""
@@ -136,7 +139,7 @@ class StaticDriver:
             uid=uid,
             driver="static",
             nodes=tuple(
-                Node(machine.name, machine.address, forwarder=machine.forwarder)
+                _node(machine, self._known().get("addresses", {}).get(machine.name, ()))
                 for machine in machines
                 if machine.name not in without
             ),
@@ -147,6 +150,14 @@ class StaticDriver:
             client_range=clients.pop() if clients else "",
             missing=tuple(Missing(name, why) for name, why in without.items()),
         )
+
+
+def _node(machine: Machine, addresses: Sequence[str]) -> Node:
+    others = tuple(each for each in addresses if each.partition("/")[0] != machine.address)
+    return Node(
+        machine.name, machine.address, forwarder=machine.forwarder, other_addresses=others,
+        nodeport_addresses=machine.nodeport_addresses,
+    )  # fmt: skip
 
 
 def _digest(machines: Sequence[Machine]) -> str:

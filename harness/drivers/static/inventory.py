@@ -40,6 +40,7 @@ class Machine:
     client_address: str = ""
     client_range: str = ""
     forwarder: str = ""
+    nodeport_addresses: tuple[str, ...] = ()
 
 
 def read(source: Path) -> tuple[Machine, ...]:
@@ -107,6 +108,7 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
         name, address, ssh, {**variables, "ansible_python_interpreter": interpreter},
         text("nodeport_client_netns"), text("nodeport_client_address"), text("nodeport_client_range"),
         text("nodeport_forwarder"),
+        _words(known.get("nodeport_addresses")),
     )  # fmt: skip
 
 
@@ -159,6 +161,33 @@ def _network(text: str) -> bool:
         return not text or IPv4Network(text).num_addresses > 2
     except ValueError:
         return False
+
+
+def _words(value: object) -> tuple[str, ...]:
+    """A list, or words with commas or spaces between them; what they mean is the plan's."""
+    listed = value if isinstance(value, list) else str(value or "").replace(",", " ").split()
+    return tuple(str(word) for word in listed)
+
+
+def addresses(ssh_config: Path, names: list[str]) -> dict[str, tuple[str, ...]]:
+    """Every IPv4 address of machines that answer, with its network (``10.0.0.5/24``), loopback left out."""
+
+    def ask(name: str) -> process.Completed:
+        return process.run(["ssh", "-F", ssh_config, name, "ip -json -4 address show"], timeout=60)
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = dict(zip(names, pool.map(ask, names), strict=True))
+    return {name: _told(done.out) for name, done in answers.items() if done.ok}
+
+
+def _told(text: str) -> tuple[str, ...]:
+    """The addresses in what ``ip -json`` says; none when that cannot be understood."""
+    try:
+        links = json.loads(text or "[]")
+    except ValueError:
+        return ()
+    found = [entry for link in links for entry in link.get("addr_info", ()) if entry.get("scope") == "global"]
+    return tuple(f"{entry['local']}/{entry['prefixlen']}" for entry in found)
 
 
 def _ipv4(text: str) -> bool:

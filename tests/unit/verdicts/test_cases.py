@@ -30,7 +30,14 @@ WELL = {
 
 
 def plan_of(case: Mapping[str, Any]) -> Plan:
-    nodes = tuple(PlannedNode(name, f"192.168.56.{11 + i}", f"10.244.{i}.0/24") for i, name in enumerate(case["nodes"]))
+    others, serving = case.get("other_addresses", {}), case.get("nodeport_addresses", {})
+    nodes = tuple(
+        PlannedNode(
+            name, f"192.168.56.{11 + i}", f"10.244.{i}.0/24",
+            other_addresses=tuple(others.get(name, ())), nodeport_addresses=tuple(serving.get(name, ())),
+        )
+        for i, name in enumerate(case["nodes"])
+    )  # fmt: skip
     ranges = {node.name: node.pod_range.removesuffix("0/24") for node in nodes}
     pods = tuple(
         PlannedPod("default", name, f"uid-{name}", node, f"{ranges[node]}{2 + i}", {}, (), ())
@@ -92,7 +99,8 @@ def well(cell: verdicts.Cell) -> Mapping[str, Any]:
 def tallies_of(case: Mapping[str, Any], cells: tuple[verdicts.Cell, ...]) -> verdicts.Tallies:
     found = {}
     for cell in cells:
-        where = cell.node if cell.way is verdicts.Way.NODE_PORT else str(cell.way)
+        place = f"{cell.node} ({cell.at})" if cell.at else cell.node
+        where = place if cell.way is verdicts.Way.NODE_PORT else str(cell.way)
         row = fitting(case.get("rows", {}), cell.vantage, where, None)
         first = counts_of(row or well(cell))
         again = counts_of(row["again"]) if row and "again" in row else first
