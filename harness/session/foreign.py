@@ -19,7 +19,7 @@ from harness.model.progress import Listener, Step
 from harness.model.verdict import Status, Verdict
 from harness.session import nodes
 from harness.session.lab import Lab
-from harness.session.survey import Survey, probe
+from harness.session.survey import Survey, by_vantage, probe
 
 Source = tuple[str, bytes]
 
@@ -75,8 +75,13 @@ def survey(wanted: Look, listener: Listener, selection: verdicts.Selection = ver
         tallies, attempts = probe(probers, cells, listener)
         judged = verdicts.judge(cells, tallies, seed=seed)
         dealt, orderly = _turns(probers, cells, judged, seed)
+        directs: tuple[Attempt, ...] = ()
+        if any(verdict.status is Status.FAIL for verdict in judged):
+            listener(Step("asking endpoints directly"))
+            directs = probers.ask(by_vantage(verdicts.controls(cells, tallies))).attempts
+    causes = verdicts.diagnose_promised(cells, tallies, judged, directs)
     found = selection.of_verdicts((*judged, *dealt, *unjudged(wanted)))
-    return Survey((*attempts, *orderly), verdicts.shares(cells, tallies), (), found, ())
+    return Survey((*attempts, *orderly, *directs), verdicts.shares(cells, tallies), (), found, causes)
 
 
 def _turns(

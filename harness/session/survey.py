@@ -109,7 +109,7 @@ def survey(
         if any(verdict.status in (Status.FAIL, Status.ERROR, Status.INCONCLUSIVE) for verdict in judged):
             listener(Step("looking for the cause"))
             jobs = verdicts.controls(cells, tallies)
-            controls = probers.ask(_by_vantage(jobs)).attempts
+            controls = probers.ask(by_vantage(jobs)).attempts
             attempts += controls
             facts = _as_of_now(facts, probes.ask(cluster, plan))
             judged = verdicts.judge(cells, tallies, facts, generation=plan.generation, seed=seed)
@@ -133,7 +133,7 @@ def probe(
         needs = verdicts.next_round(cells, tallies)
         if not needs:
             break
-        asked = probers.ask(_by_vantage([need.job for need in needs]))
+        asked = probers.ask(by_vantage([need.job for need in needs]))
         tallies = verdicts.add(tallies, needs, asked.attempts, _lost(asked.lost))
         attempts.extend(asked.attempts)
         again = sum(need.confirming for need in needs)
@@ -150,7 +150,8 @@ def _lost(lost: Mapping[str, str]) -> dict[str, str]:
     return {**lost, CLIENTS: lost[OUTSIDE]} if OUTSIDE in lost else dict(lost)
 
 
-def _by_vantage(jobs: Sequence[Job]) -> Mapping[str, list[Job]]:
+def by_vantage(jobs: Sequence[Job]) -> Mapping[str, list[Job]]:
+    """The jobs of each prober."""
     sorted_jobs: dict[str, list[Job]] = {}
     for job in jobs:
         sorted_jobs.setdefault(_prober(job.vantage), []).append(job)

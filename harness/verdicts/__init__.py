@@ -21,6 +21,7 @@ from harness.verdicts.clients import clients
 from harness.verdicts.controls import controls
 from harness.verdicts.diagnose import diagnose
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, expectations
+from harness.verdicts.foreign import diagnose_promised
 from harness.verdicts.inside import inside
 from harness.verdicts.judge import judge
 from harness.verdicts.planstate import judge_plan
@@ -52,6 +53,7 @@ __all__ = [
     "clients",
     "controls",
     "diagnose",
+    "diagnose_promised",
     "expectations",
     "inside",
     "judge",

@@ -43,9 +43,10 @@ def controls(cells: Sequence[Cell], tallies: Tallies, levels: Levels | None = No
     for promise in dict.fromkeys(cell.promise for cell in cells):
         if promise in sick:
             of_promise = [cell for cell in cells if cell.promise == promise]
-            for endpoint in _worth_asking(of_promise, tallies):
-                target = target_of(endpoint, of_promise[0])
-                jobs |= dict.fromkeys(Job(node, target, ATTEMPTS) for node in nodes)
+            known = [each for each in _worth_asking(of_promise, tallies) if each.address and each.port]
+            for endpoint in known:
+                target, ask = target_of(endpoint, of_promise[0]), of_promise[0].ask
+                jobs |= dict.fromkeys(Job(node, target, ATTEMPTS, ask) for node in nodes)
     return tuple(jobs)
 
 

@@ -42,6 +42,7 @@ global
     maxconn 4000
 defaults
     mode tcp
+    retries 0
     timeout connect 5s
     timeout client 30s
     timeout server 30s
@@ -64,7 +65,12 @@ def install(cluster: Cluster, folder: Path) -> None:
         send = " ".join(remote.command(cluster, node.name, ["tar", "--extract", "--directory", "/opt"]))
         process.check(["sh", "-c", f"{send} < {folder / 'all.tar'}"], what="sending packages", timeout=60)
         on(cluster, node.name, "DEBIAN_FRONTEND=noninteractive dpkg --install --force-depends /opt/*.deb")
-        on(cluster, node.name, f"systemd-run --unit server python3 /opt/server.py {node.name}-server {SERVER_PORT}")
+        serve(cluster, node.name)
+
+
+def serve(cluster: Cluster, node: str) -> None:
+    """Start the server of a node."""
+    on(cluster, node, f"systemd-run --unit server python3 /opt/server.py {node}-server {SERVER_PORT}")
 
 
 def balance(cluster: Cluster, how: str, weights: Mapping[str, Mapping[str, int]] | None = None) -> None:

@@ -54,7 +54,12 @@ def expected(lab: Lab, **promise: object) -> Path:
         "name": "web",
         "ports": [{"nodePort": haproxy.NODE_PORT, "port": 80}],
         "endpoints": [
-            {"name": name, "answers": f"{name}-server", "node": name, "port": haproxy.SERVER_PORT}
+            {
+                "name": name,
+                "answers": f"{name}-server",
+                "address": f"192.168.56.1{name[1]}",
+                "port": haproxy.SERVER_PORT,
+            }
             for name in ("n1", "n2", "n3")
         ],
         "identity": {"http": "/", "json": "server.name", "client": {"json": "client"}},
@@ -111,6 +116,7 @@ def test_a_wrong_weight_is_found_with_its_node_and_endpoint(
     failed = [each for each in found.verdicts if each.status is Status.FAIL]
     assert {(each.check, each.node) for each in failed} == {("spread", "n2")}, failures(found)
     assert all("default/n3 gave" in each.summary and "double weight" in each.summary for each in failed)
+    assert [(each.cause, each.node, each.pod) for each in found.diagnoses] == [("endpoint-weight", "n2", "default/n3")]
 
 
 def test_promised_weights_are_proven_and_others_are_not(machines: Cluster, lab: Lab) -> None:
@@ -146,3 +152,16 @@ def test_what_answers_though_it_should_not_is_found(machines: Cluster, lab: Lab)
     found = verified(lab, sourceIP="kept")
     failed = {(each.check, each.node) for each in found.verdicts if each.status is Status.FAIL}
     assert failed == {("source", "n1"), ("source", "n2"), ("source", "n3"), ("closed", "n2")}, failures(found)
+
+
+def test_a_dead_server_is_told_from_a_dead_forwarder(machines: Cluster, lab: Lab) -> None:
+    haproxy.balance(machines, haproxy.BY_CHANCE)
+    haproxy.on(machines, "n3", "systemctl stop server")
+    try:
+        found = verified(lab)
+        assert [(each.cause, each.pod) for each in found.diagnoses] == [("endpoint-at-fault", "default/n3")]
+    finally:
+        haproxy.serve(machines, "n3")
+    haproxy.on(machines, "n1", "systemctl stop haproxy")
+    found = verified(lab)
+    assert [(each.cause, each.node) for each in found.diagnoses] == [("node-silent", "n1")], failures(found)
