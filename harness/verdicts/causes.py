@@ -7,27 +7,7 @@ pod's ``address:port``), ``{name}`` (the pod's name), ``{unit}`` (its key in the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-RULES = "harness exec {node} -- nft list table ip nodeport"
-STATUS = "harness exec {node} -- cat /run/nodeport/status.json"
-ALL_RULES = "harness exec {node} -- nft list ruleset"
-ROUTE = "harness exec {node} -- ip route get {host}"
-POD = "harness exec {home} -- systemctl status nodeport-pod@{unit}.service"
-RESTART = (
-    "Restart it with `harness exec {node} -- systemctl restart nodeportd.service`, or apply again with `harness apply`."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """A title of one line, then the sentences that follow what was seen."""
-
-    title: str
-    means: str
-    look: str
-    remedy: str
-
+from harness.verdicts.cause import ALL_RULES, POD, RESTART, ROUTE, RULES, STATUS, Cause
 
 CAUSES: dict[str, Cause] = {
     "node-down": Cause(
