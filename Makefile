@@ -7,7 +7,7 @@ PACKAGES := debian-archive-keyring git iproute2 make mmdebstrap nftables openssh
 VM_PACKAGES := dnsmasq-base e2fsprogs extlinux iptables libvirt-clients libvirt-daemon-system qemu-system-x86 qemu-utils socat vagrant vagrant-libvirt
 BIN := .venv/bin
 
-.PHONY: help box vm-packages vm-host vm-host-stop vm-test demo test check long bench setup packages clean
+.PHONY: help box collection vm-packages vm-host vm-host-stop vm-test demo test check long bench setup packages clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -41,6 +41,9 @@ vm-test: setup vm-packages
 
 vm-packages:
 	@$(MAKE) --no-print-directory packages PACKAGES="$(VM_PACKAGES)"
+
+collection: setup
+	$(BIN)/python playbooks/collection/build.py build
 
 bench: setup
 	$(SUDO) $(BIN)/python -m benchmarks

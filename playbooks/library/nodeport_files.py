@@ -82,9 +82,10 @@ def write(module, file, path):
         new.write_bytes(file["content"].encode())
         new.chmod(int(file["mode"], 8))
         os.chown(new, *ROOT)
-    except OSError:
+    except OSError as error:
         with suppress(OSError):
             new.unlink()
+        error.filename = str(path)
         raise
     if file["validate"]:
         code, out, err = module.run_command(file["validate"] % new)

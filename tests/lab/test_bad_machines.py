@@ -14,7 +14,12 @@ from tests.lab.foreign import WEB_APP, Foreign
 
 pytestmark = pytest.mark.lab
 
-SKEWED = "import time\nreal = time.time\ntime.time = lambda: real() + 86400\n"
+ARCHIVE = (Path(__file__).parent / "archive.sh").read_text()
+FULL = "mount -t tmpfs -o size=64k none /usr/local/lib/nodeport; dd if=/dev/zero of=/usr/local/lib/nodeport/x || true"
+LOCKED = (
+    "import fcntl, time; locks = [open(f'/var/lib/{name}', 'w') for name in ('dpkg/lock-frontend', 'apt/lists/lock')]; "
+    "[fcntl.lockf(lock, fcntl.LOCK_EX) for lock in locks]; open('/run/locked', 'w'); time.sleep(600)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,4 +69,65 @@ def test_a_machine_without_python_is_named(foreign: Foreign, healthy: Path) -> N
         foreign.on("b", "mv /usr/bin/python3.away /usr/bin/python3")
     assert done.code == 4
     assert "b: python3 is not installed there; on it: apt-get install python3" in done.err
+    mended(foreign)
+
+
+def failing(foreign: Foreign, inventory: Path) -> str:
+    """What `apply` says when machine b is not well, on one line; the others are not named."""
+    done = foreign.harness("apply", "-f", WEB_APP, inventory=inventory)
+    assert done.code == 4, done.out + done.err
+    said = " ".join(done.err.split())
+    assert " a: " not in said.partition("failed on")[2]
+    assert "Traceback" not in said
+    return said
+
+
+def test_a_read_only_etc_is_told_before_anything_is_changed(foreign: Foreign, healthy: Path) -> None:
+    foreign.on("b", "mount --bind /etc /etc; mount -o remount,bind,ro /etc")
+    try:
+        said = failing(foreign, healthy)
+    finally:
+        foreign.on("b", "umount /etc")
+    assert "b: Nothing is in the way: failed: /etc cannot be written: mount it read-write" in said
+    mended(foreign)
+
+
+def test_a_disk_that_is_full_is_told_and_leaves_nothing_half(foreign: Foreign, healthy: Path) -> None:
+    before = foreign.on("b", "ls -A /usr/local/lib/nodeport; echo old > /usr/local/lib/nodeport/podctl")
+    foreign.on("b", FULL)
+    try:
+        said = failing(foreign, healthy)
+        left = foreign.on("b", "ls -A /usr/local/lib/nodeport")
+    finally:
+        foreign.on("b", "umount /usr/local/lib/nodeport")
+    assert "No space left on device" in said
+    assert "b: " in said
+    assert ".new" not in left
+    mended(foreign)
+    assert foreign.on("b", "ls -A /usr/local/lib/nodeport") == before
+
+
+def test_a_locked_apt_is_waited_for_and_then_told(foreign: Foreign, healthy: Path) -> None:
+    foreign.on("b", ARCHIVE + "mkdir -p /var/lib/apt/lists", timeout=60)
+    foreign.on("b", f'systemd-run --quiet --unit=locker python3 -c "{LOCKED}"; until [ -e /run/locked ]; do :; done')
+    try:
+        said = failing(foreign, foreign.inventory(node_base_lock_timeout=1))
+    finally:
+        foreign.on("b", "systemctl stop locker")
+    assert "packages that nodePorts need cannot be installed" in said
+    assert "Could not get lock" in said
+    assert "install conntrack" in said
+    mended(foreign)
+
+
+def test_a_renamed_machine_is_another_node_and_runs_all_it_shall(foreign: Foreign, healthy: Path) -> None:
+    address = foreign.machines.nodes[2].address
+    known = foreign.inventory({"c": {"ansible_host": address}, "new-name": {"ansible_host": address}})
+    twice = foreign.harness("run", "-f", WEB_APP, inventory=known)
+    assert twice.code == 2
+    assert f"new-name: {address} is the address of c too" in twice.err
+    known.write_text(foreign.inventory().read_text().replace("    c:", "    new-name:"))
+    done = foreign.harness("run", "-f", WEB_APP, inventory=known)
+    assert done.code == 0, done.out + done.err
+    assert '"node": "new-name"' in foreign.on("c", "cat /etc/nodeport/state.json")
     mended(foreign)

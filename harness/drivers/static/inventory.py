@@ -151,7 +151,9 @@ def _kept(said: list[tuple[str, str]], key: str, file: Sequence[str]) -> tuple[t
     if jump:  # the probes' SSH library knows ProxyCommand alone
         first, _, last = jump.rpartition(",")
         through = ["ssh", *file, "-o", "BatchMode=yes", *(["-J", first] if first else []), "-W", "%h:%p", last]
-        kept = [pair for pair in kept if pair[0] != "proxyjump"] + [("proxycommand", shlex.join(through))]
+        kept = [pair for pair in kept if pair[0] not in ("proxyjump", "proxyusefdpass")] + [
+            ("proxycommand", shlex.join(through))
+        ]
     return tuple(kept)
 
 

@@ -1,0 +1,212 @@
+"""The playbooks as people call them by hand, without our Python package: an own user, a vault, tags, limits, a gate."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.drivers import Wish
+from harness.session.lab import Lab
+from harness.support import process
+from tests.lab.foreign import ROOT, WEB_APP, Foreign
+
+pytestmark = pytest.mark.lab
+
+BIN = Path(sys.executable).parent
+PASSWORD = "it's secret"  # noqa: S105 - of this test's user
+USER = f"""
+useradd --create-home --shell /bin/sh ops; printf '%s' "ops:{PASSWORD}" | chpasswd
+install -d -m 700 -o ops -g ops /home/ops/.ssh; install -m 600 -o ops -g ops /root/.ssh/authorized_keys /home/ops/.ssh/
+printf 'ops ALL=(ALL) ALL\\n' > /etc/sudoers.d/ops
+"""
+OURS = "find /etc/nodeport /usr/local/lib/nodeport /var/lib/nodeport /etc/systemd/system/nodeport* -type f || true"
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """A user's folder: inventory with a vault, and the plan."""
+
+    foreign: Foreign
+    inventory: Path
+    plan: Path
+    environment: dict[str, str]
+
+    def play(self, playbook: str | Path, *options: str) -> process.Completed:
+        """A playbook by hand, with the plan."""
+        return process.run(
+            [BIN / "ansible-playbook", "-i", self.inventory, playbook, "-e", f"@{self.plan}", *options],
+            cwd=self.foreign.folder, timeout=300, env=self.environment,
+        )  # fmt: skip
+
+    def well(self, playbook: str | Path, *options: str) -> str:
+        """The same; it has to succeed."""
+        done = self.play(playbook, *options)
+        assert done.ok, done.out + done.err
+        return done.out
+
+
+SITE = ROOT / "playbooks" / "site.yml"
+RESET = ROOT / "playbooks" / "reset.yml"
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
+    lab = Lab.at(tmp_path_factory.mktemp("hand"), "hand", "nspawn")
+    try:
+        foreign = Foreign(
+            lab.driver.up(Wish(2, ("bookworm", "trixie")), lambda _text: None), tmp_path_factory.mktemp("user")
+        )
+        for name in "ab":
+            foreign.on(name, USER)
+        yield foreign
+    finally:
+        lab.driver.down(lambda _text: None)
+
+
+@pytest.fixture(scope="module")
+def hand(foreign: Foreign) -> Hand:
+    """An inventory in INI: user ops, sudo with a password from a vault; b is reached by way of a, as root."""
+    folder = foreign.folder / "inventory"
+    (folder / "group_vars" / "nodes").mkdir(parents=True)
+    hosts = [f"{name} ansible_host={node.address}" for name, node in zip("ab", foreign.machines.nodes, strict=True)]
+    config = foreign.machines.ssh_config
+    way_in = foreign.folder / "my-ssh-config"  # as the lab's, but for shared connections, and with the user of each
+    text = config.read_text().replace("  ControlMaster auto\n", "").replace("  User root\n", "")
+    way_in.write_text(f"Host gate\n  HostName {foreign.machines.nodes[0].address}\n  User root\n\n{text}")
+    (folder / "hosts").write_text("[nodes]\n" + "\n".join(hosts) + "\n")
+    known: dict[str, object] = {
+        "ansible_user": "ops",
+        "ansible_become_password": "{{ vault_sudo }}",
+        "ansible_ssh_common_args": f"-F '{way_in}'",
+        "nodeport_client_netns": str(foreign.machines.client_netns),
+        "node_base_lock_timeout": 7,
+    }
+    (folder / "group_vars" / "nodes" / "main.yml").write_text(yaml.safe_dump(known))
+    (folder / "host_vars").mkdir()
+    jump = {"ansible_ssh_common_args": f"-F '{way_in}' -o ProxyUseFdpass=no -o ProxyJump=gate"}
+    (folder / "host_vars" / "b.yml").write_text(yaml.safe_dump(jump))
+    (foreign.folder / "vault-password").write_text("open sesame\n")
+    environment = {
+        **os.environ,
+        "ANSIBLE_VAULT_PASSWORD_FILE": str(foreign.folder / "vault-password"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    vault = folder / "group_vars" / "nodes" / "vault.yml"
+    vault.write_text(yaml.safe_dump({"vault_sudo": PASSWORD}))
+    process.check([BIN / "ansible-vault", "encrypt", vault], what="a vault", env=environment)
+    plan = foreign.folder / "plan.yml"
+    harness: list[str | Path] = [BIN / "harness", "-i", folder]
+    process.check([*harness, "up"], what="harness up", cwd=foreign.folder, env=environment)
+    process.check(
+        [*harness, "plan", "-f", WEB_APP, "-o", plan], what="harness plan", cwd=foreign.folder, env=environment
+    )
+    return Hand(foreign, folder, plan, environment)
+
+
+def ours(hand: Hand) -> dict[str, int]:
+    return {name: len(hand.foreign.on(name, OURS).split()) for name in "ab"}
+
+
+def test_check_and_diff_say_what_would_be_and_do_nothing(hand: Hand) -> None:
+    said = hand.well(SITE, "--check", "--diff")
+    assert "+net.ipv4.ip_forward = 1" in said
+    assert ours(hand) == {"a": 0, "b": 0}
+
+
+def test_tags_and_limit(hand: Hand) -> None:
+    hand.well(SITE, "--tags", "preflight")
+    assert ours(hand) == {"a": 0, "b": 0}
+    said = hand.well(SITE, "--limit", "b")
+    assert "\na  " not in said
+    found = ours(hand)
+    assert found["a"] == 0 < found["b"]
+    said = hand.well(SITE, "--limit", "b", "--tags", "network,pods")
+    assert "changed=0 " in said
+    assert "forwarder : Install" not in said
+    done = hand.play(SITE, "--limit", "nodess")
+    assert done.code != 0
+
+
+def test_the_whole_by_hand_and_the_harness_finds_nothing_to_do(hand: Hand) -> None:
+    hand.well(SITE)
+    again = hand.well(SITE, "--check", "--diff")
+    assert again.count("changed=0 ") == 2, again
+    words: list[str | Path] = [BIN / "harness", "-i", hand.inventory, "apply", "-f", WEB_APP]
+    done = process.run(words, cwd=hand.foreign.folder, env=hand.environment, timeout=300)
+    assert done.code == 0, done.out + done.err
+    assert "0 tasks changed something" in done.err, "releases mixed, a gate, a password: the same state"
+    for name in "ab":  # to be asked for its state, a machine needs sudo without a password
+        hand.foreign.on(name, "echo 'ops ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ops")
+    try:
+        words[3] = "run"
+        done = process.run(words, cwd=hand.foreign.folder, env=hand.environment, timeout=300)
+    finally:
+        for name in "ab":
+            hand.foreign.on(name, "echo 'ops ALL=(ALL) ALL' > /etc/sudoers.d/ops")
+    assert done.code == 0, done.out + done.err
+    kept = (hand.foreign.folder / ".harness" / "default" / "inventory.yml").read_text()
+    assert "node_base_lock_timeout: 7" in kept, "settings of roles reach `harness apply` too"
+
+
+def test_a_wrong_become_password_is_told_and_the_others_go_on(hand: Hand) -> None:
+    wrong = hand.inventory / "host_vars" / "a.yml"
+    wrong.write_text("ansible_become_password: wrong\n")
+    words: list[str | Path] = [BIN / "harness", "-i", hand.inventory, "apply", "-f", WEB_APP]
+    try:
+        done = process.run(words, cwd=hand.foreign.folder, env=hand.environment, timeout=300)
+    finally:
+        wrong.unlink()
+    assert done.code == 4, done.out + done.err
+    assert "a: Look at the node: unreachable" in done.err or "a: Look at the node: failed" in done.err
+    assert "password" in done.err
+    assert "b: " not in done.err
+    mended = process.run(words, cwd=hand.foreign.folder, env=hand.environment, timeout=300)
+    assert mended.code == 0, mended.err
+
+
+@pytest.mark.parametrize(
+    ("inventory", "said"),
+    [
+        ("", "no host in a group `nodes`"),
+        ("[other]\nx ansible_host=192.0.2.1\n", "no host in a group `nodes`"),
+        ("[nodes]\nx ansible_host=192.0.2.1\n", "the plan is for a, b, but the inventory has x"),
+    ],
+)
+def test_an_inventory_that_the_plan_is_not_for_is_no_success(
+    hand: Hand, tmp_path: Path, inventory: str, said: str
+) -> None:
+    (tmp_path / "hosts").write_text(inventory)
+    words: list[str | Path] = [BIN / "ansible-playbook", "-i", tmp_path / "hosts", SITE, "-e", f"@{hand.plan}"]
+    done = process.run(words, env=hand.environment)
+    assert done.code != 0, done.out
+    assert said in " ".join(done.out.split()), done.out
+
+
+def test_the_collection_is_built_and_its_playbooks_do_the_same(hand: Hand, tmp_path: Path) -> None:
+    process.check([BIN / "python", ROOT / "playbooks" / "collection" / "build.py", tmp_path], what="the collection")
+    (archive,) = tmp_path.glob("*.tar.gz")
+    words: list[str | Path] = [
+        BIN / "ansible-galaxy",
+        "collection",
+        "install",
+        "--offline",
+        "-p",
+        tmp_path / "got",
+        archive,
+    ]
+    process.check(words, what="installing it")
+    hand.environment["ANSIBLE_COLLECTIONS_PATH"] = str(tmp_path / "got")
+    said = process.check([BIN / "ansible-doc", "-t", "role", "nodeport.harness.preflight"], what="ansible-doc",
+                         env=hand.environment).out  # fmt: skip
+    assert "preflight_accepted" in said
+    assert hand.well("nodeport.harness.site", "--check").count("changed=0 ") == 2, "the same state"
+    hand.well("nodeport.harness.reset")
+    assert ours(hand) == {"a": 0, "b": 0}
+    hand.well("nodeport.harness.site")
+    assert hand.well(SITE).count("changed=0 ") == 2
