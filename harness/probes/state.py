@@ -18,7 +18,7 @@ from harness.model.cluster import Cluster
 from harness.model.forwarder import FORWARDERS
 from harness.model.observation import NodeFacts, Unready
 from harness.model.plan import Plan
-from harness.probes import routes, ruleset, ssh, versions
+from harness.probes import routes, ruleset, ssh, status, versions
 
 _STATUS = "/run/nodeport/status.json"
 _NODEPORTD = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd"
@@ -87,25 +87,14 @@ def _forwarding(host: Any, rules_text: str) -> list[str]:
 
 
 def _status(host: Any) -> tuple[int | None, str, tuple[Unready, ...]]:
-    """The generation that nodeportd runs, the error that it reports, the pods that it does not use.
-
-    See ``docs/architecture.md``. How long ago something was is told by the node's own clock since its start.
-    """
+    """The generation that nodeportd runs, the error that it reports, the pods that it does not use."""
     done = _run(host, f"cat {_STATUS} /proc/uptime")
     if done.rc != 0:
         return None, "", ()
-    text, _, uptime = done.stdout.strip().rpartition("\n")
     try:
-        status = msgspec.json.decode(text, type=dict[str, Any])
-        now = float(uptime.split()[0])
-        unready = tuple(
-            Unready(pod, max(0.0, now - float(each["since"])), str(each["why"]))
-            for pod, each in (status.get("unready") or {}).items()
-        )
-    except (msgspec.DecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        return status.read(done.stdout)
+    except ValueError as error:
         return None, f"{_STATUS} cannot be read: {error}", ()
-    generation = status.get("generation")
-    return generation if isinstance(generation, int) else None, str(status.get("error") or ""), unready
 
 
 def _drift(host: Any) -> Iterator[str]:

@@ -29,6 +29,13 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield rig
 
 
+@pytest.fixture(params=["nftables", "socat"])
+def any_rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    """The rig with each forwarder."""
+    with Rig(tmp_path, request.param) as rig:
+        yield rig
+
+
 def check(address: str, number: int = LATE, kind: str = "tcp", **fields: object) -> dict[str, Any]:
     """The check of the pod at an address, every second."""
     return {
@@ -76,7 +83,8 @@ def who(rig: Rig, number: int = 30008, times: int = 60) -> set[str]:
     return {rig.ask(number)[0] for _ in range(times)}
 
 
-def test_a_dead_pod_leaves_within_its_period_and_comes_back(rig: Rig) -> None:
+def test_a_dead_pod_leaves_within_its_period_and_comes_back(any_rig: Rig) -> None:
+    rig = any_rig
     with pod(rig, PODS[0]), pod(rig, PODS[2]):
         with pod(rig, PODS[1]):
             rig.converge(asked(1, [check(each) for each in PODS[:3]], port(30008, *PODS[:3], target=LATE)))
@@ -106,16 +114,21 @@ def test_only_failures_within_the_detection_time(rig: Rig) -> None:
         assert seen.total() - seen["answered"] <= lost + 2, seen
 
 
-def test_no_ready_pod_means_refused(rig: Rig) -> None:
+def test_no_ready_pod_means_refused(any_rig: Rig) -> None:
+    rig = any_rig
     with pod(rig, PODS[0]):
         rig.converge(asked(1, [check(PODS[0])], port(30008, PODS[0], target=LATE)))
         assert who(rig, times=3) == {PODS[0]}
     unready(rig, PODS[0])
-    with serving(rig.node, NODE, 30008), pytest.raises(ConnectionRefusedError):
-        rig.ask(30008)  # by the rules: somebody listens there
+    with pytest.raises(ConnectionRefusedError):
+        rig.ask(30008)
+    if rig.backend == "nftables":  # by the rules, though somebody listens there
+        with serving(rig.node, NODE, 30008), pytest.raises(ConnectionRefusedError):
+            rig.ask(30008)
 
 
-def test_a_pod_that_came_is_not_used_before_it_answers(rig: Rig) -> None:
+def test_a_pod_that_came_is_not_used_before_it_answers(any_rig: Rig) -> None:
+    rig = any_rig
     rig.converge(
         asked(1, [check(PODS[0], 80), check(PODS[1])], port(30008, PODS[0]), port(30009, PODS[1], target=LATE))
     )
@@ -128,7 +141,8 @@ def test_a_pod_that_came_is_not_used_before_it_answers(rig: Rig) -> None:
         assert who(rig, 30009, 3) == {PODS[1]}
 
 
-def test_healthy_pods_that_replace_others_are_in_the_first_rules(rig: Rig) -> None:
+def test_healthy_pods_that_replace_others_are_in_the_first_rules(any_rig: Rig) -> None:
+    rig = any_rig
     rig.converge(asked(1, [check(PODS[0], 80)], port(30008, PODS[0])))
     with rig.load(30008) as seen:
         for turn in range(40):
