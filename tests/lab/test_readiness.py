@@ -91,7 +91,7 @@ def test_a_dead_pod_leaves_within_its_period_and_comes_back(any_rig: Rig) -> Non
             assert who(rig) == set(PODS[:3])
         began = clock.monotonic()
         unready(rig, PODS[1], why="connection refused")
-        assert clock.monotonic() - began < 1.5
+        assert clock.monotonic() - began < 1.9, "one period, not three"
         assert who(rig) == {PODS[0], PODS[2]}
         assert rig.nodeportd("drift", str(rig.file)).out == ""
         with pod(rig, PODS[1]):
