@@ -6,7 +6,8 @@ import pytest
 from nodeportd.checks import Check
 from nodeportd.health import SOON, Answer, Record, answered, first, known
 
-ANSWERS = {"+": Answer(), "-": Answer("HTTP 503"), "!": Answer("connection refused", gone=True)}
+ANSWERS = {"+": Answer(), "-": Answer("HTTP 503"), "!": Answer("connection refused", gone=True),
+           "?": Answer("no connection within 1 s", silent=True)}  # fmt: skip
 
 
 def check(success: int = 1, failure: int = 3, period: int = 1, delay: int = 0, pod: str = "default/web-1") -> Check:
@@ -74,6 +75,15 @@ def test_a_pod_that_was_ready_and_fails_keeps_its_period() -> None:
     record = after(first(check(period=10), 100), "+---")
     assert not record.ready
     assert after(record, "-").due - record.due == 10
+
+
+def test_a_silent_pod_that_is_not_ready_is_asked_every_second_as_its_node_may_come_back() -> None:
+    record = after(first(check(period=10), 100), "+??")
+    assert (record.ready, after(record, "?").due - record.due) == (True, 1)
+    silent = after(record, "?")
+    assert (silent.ready, after(silent, "?").due - silent.due) == (False, 1)
+    back = after(silent, "+")
+    assert (back.ready, back.due - silent.due) == (True, 10)
 
 
 def test_many_pods_are_spread_over_the_period_once_they_are_ready() -> None:

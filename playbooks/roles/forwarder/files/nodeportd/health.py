@@ -18,12 +18,19 @@ SOON = 0.1
 """Seconds until a pod that just came is asked again, doubled each time up to its period. Core/v1 allows it: a readiness
 probe may run at other times than its period while the pod is not ready, "to make the pod ready faster"."""
 
+AWAY = 1.0
+"""Seconds, at most, until a pod that is not ready and was silent is asked again: its node may have come back."""
+
 
 class Answer(NamedTuple):
-    """What came of one attempt: ``fault`` says why it failed, empty when it did not; ``gone``: nobody listens there."""
+    """What came of one attempt: ``fault`` says why it failed, empty when it did not.
+
+    ``gone``: nobody listens there; ``silent``: there was no answer at all, as from a node that is off.
+    """
 
     fault: str = ""
     gone: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ def answered(record: Record, answer: Answer, now: float) -> Record:
     enough = answer.gone or run >= (check.success_threshold if good else check.failure_threshold)
     ready = good if enough else record.ready
     coming = not ready and (record.coming or answer.gone)
+    hurry = _hurry(answer, run, ready, coming)
     return replace(
         record,
         ready=ready,
@@ -71,14 +79,19 @@ def answered(record: Record, answer: Answer, now: float) -> Record:
         coming=coming,
         since=record.since if ready == record.ready else now,
         why=answer.fault or record.why,
-        due=_next(record, now, run, hurried=coming and not good),
+        due=now + min(check.period_seconds, hurry) if hurry else _next(record, now),
     )
 
 
-def _next(record: Record, now: float, run: int, *, hurried: bool) -> float:
+def _hurry(answer: Answer, run: int, ready: bool, coming: bool) -> float:
+    """Seconds within which a pod that is not ready is asked again; 0 when its period is soon enough."""
+    if ready or not answer.fault:
+        return 0.0
+    return SOON * 2.0 ** min(run - 1, 20) if coming else AWAY * answer.silent
+
+
+def _next(record: Record, now: float) -> float:
     period = record.check.period_seconds
-    if hurried:
-        return now + min(period, SOON * 2.0 ** min(run - 1, 20))
     if record.coming:
         return now + _share(record.check)  # from here on, attempts of many pods are spread over the period
     missed = max(0, int((now - record.due) // period))

@@ -20,6 +20,7 @@ from nodeportd.health import Answer
 AGENT = "kube-probe/nodeportd"
 _ABORT = struct.pack("ii", 1, 0)
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
+_AWAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 _MOST = 1024
 """Bytes within which an HTTP answer has to show its status."""
 
@@ -75,8 +76,8 @@ class Attempt:
 
     def expire(self) -> Answer:
         """Its time is over."""
-        what = "no connection" if self.check.kind == "tcp" or self._waits else "no HTTP answer"
-        return self._end(Answer(f"{what} within {self.check.timeout_seconds} s"))
+        what = "no connection" if self._waits else "no HTTP answer"
+        return self._end(Answer(f"{what} within {self.check.timeout_seconds} s", silent=self._waits))
 
     def _end(self, answer: Answer) -> Answer:
         self.drop()
@@ -107,4 +108,4 @@ def request(check: Check) -> bytes:
 def _fault(number: int) -> Answer:
     if number == errno.ECONNREFUSED:
         return Answer("connection refused", gone=True)
-    return Answer(os.strerror(number).lower())
+    return Answer(os.strerror(number).lower(), silent=number in _AWAY)
