@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import drivers
-from harness.drivers import Driver, Wish
+from harness.drivers import Driver, Power, Snapshots, Wish, boots
 from harness.errors import UsageError
 from harness.model.cluster import Cluster, Node
 from harness.support import process
@@ -19,7 +19,7 @@ from harness.support import process
 pytestmark = pytest.mark.lab
 
 
-@pytest.fixture(params=["nspawn", pytest.param("vagrant", marks=pytest.mark.vm)])
+@pytest.fixture(params=["nspawn", pytest.param("vagrant", marks=[pytest.mark.vm, pytest.mark.long])])
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
     """A driver that makes nodes, in a folder whose name a shell or ssh_config would stumble over."""
     made = drivers.get(request.param, drivers.Place(tmp_path / "home with 100% spaces", "contract"))
@@ -141,3 +141,49 @@ def test_a_wish_that_cannot_be_is_refused_and_makes_nothing(driver: Driver, wish
     with pytest.raises(UsageError):
         driver.up(wish, _quiet)
     assert driver.status() is None
+
+
+def test_nodes_boot_anew_with_their_disks_and_others_run_on(driver: Driver) -> None:
+    assert isinstance(driver, Power)
+    cluster = driver.up(Wish(count=2), _quiet)
+    first, second = cluster.nodes
+    _ssh(cluster, first, "touch kept && sync")
+    for boot in (driver.reboot, driver.power_cycle):
+        before = boots.identities(cluster, cluster.nodes)
+        boot([first], _quiet)
+        boots.until_anew(cluster, {first.name: before[first.name]}, driver.boot_seconds)
+        assert boots.identities(cluster, [second]) == {second.name: before[second.name]}
+        assert _ssh(cluster, first, "ls") == "kept"
+        assert driver.status() == cluster
+
+
+def test_a_kept_state_comes_back_with_its_record(driver: Driver, tmp_path: Path) -> None:
+    assert isinstance(driver, Snapshots)
+    cluster = driver.up(Wish(count=2), _quiet)
+    place = drivers.Place(tmp_path / "home with 100% spaces", "contract")
+    place.plan_file.write_text("former")
+    assert driver.save_snapshot("kept", _quiet).nodes == ("n1", "n2")
+    with pytest.raises(UsageError, match="'kept'"):
+        driver.save_snapshot("kept", _quiet)
+    before = boots.identities(cluster, cluster.nodes)
+    for node in cluster.nodes:
+        _ssh(cluster, node, "touch later && sync")
+    place.plan_file.write_text("later")
+    place.intent_file.write_text("later")
+
+    assert driver.restore_snapshot("kept", _quiet) == cluster
+    after = boots.identities(cluster, cluster.nodes)
+    assert all(after[node.name] not in ("", before[node.name]) for node in cluster.nodes)
+    assert [_ssh(cluster, node, "ls") for node in cluster.nodes] == ["", ""]
+    assert place.plan_file.read_text() == "former"
+    assert not place.intent_file.exists(), "there was none"
+
+    assert [snapshot.name for snapshot in driver.snapshots()] == ["kept"]
+    driver.delete_snapshot("kept")
+    assert list(driver.snapshots()) == []
+    for use in (lambda: driver.restore_snapshot("kept", _quiet), lambda: driver.delete_snapshot("kept")):
+        with pytest.raises(UsageError, match="'kept'"):
+            use()
+    driver.save_snapshot("gone", _quiet)
+    driver.down(_quiet)
+    assert list(driver.snapshots()) == [], "what was kept goes with the lab"
