@@ -125,23 +125,26 @@ def test_workers_share_the_nodes(e2e: Path) -> None:
     assert left(e2e) == []
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+ALONE: tuple[str, ...] = ()
+TWO = ("-n", "2")
+
+
 @pytest.mark.parametrize(
-    ("toml", "options", "why"),
+    ("workers", "toml", "options", "why"),
     [
-        ("", ("--harness-driver=other",), "there is no driver 'other' (known drivers: "),
-        ("", ("--harness-driver=static",), "the driver static needs an inventory"),
-        ("driver = 'other'", (), "there is no driver 'other' (known drivers: "),
-        ("drivr = 'nspawn'", (), "did you mean driver?"),
-        ("inventory = 'here.yml'", (), "'127.0.0.1' is none; set nodeport_address"),
-        ("inventory = 'none.yml'", (), "none.yml"),
-        ("", ("--harness-manifests=broken.yaml",), "broken.yaml:"),
-        ("", ("--harness-manifests=missing.yaml",), "missing.yaml: No such file"),
-        ("", ("--harness-lab=..",), "cannot be a lab's name"),
+        (ALONE, "", ("--harness-driver=other",), "there is no driver 'other' (known drivers: "),
+        (TWO, "", ("--harness-driver=static",), "the driver static needs an inventory"),
+        (ALONE, "driver = 'other'", (), "there is no driver 'other' (known drivers: "),
+        (TWO, "drivr = 'nspawn'", (), "did you mean driver?"),
+        (ALONE, "inventory = 'here.yml'", (), "'127.0.0.1' is none; set nodeport_address"),
+        (ALONE, "inventory = 'none.yml'", (), "none.yml"),
+        (TWO, "", ("--harness-manifests=broken.yaml",), "broken.yaml:"),
+        (ALONE, "", ("--harness-manifests=missing.yaml",), "missing.yaml: No such file"),
+        (ALONE, "", ("--harness-lab=..",), "cannot be a lab's name"),
     ],
 )
 def test_what_cannot_be_tested_is_a_usage_error(
-    toml: str, options: tuple[str, ...], why: str, workers: tuple[str, ...], folder: Path
+    workers: tuple[str, ...], toml: str, options: tuple[str, ...], why: str, folder: Path
 ) -> None:
     (folder / "test_user.py").write_text(USER)
     (folder / "harness.toml").write_text(toml)
