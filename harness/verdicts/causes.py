@@ -71,9 +71,16 @@ CAUSES: dict[str, Cause] = {
     "input-drop": Cause(
         "{node} drops traffic to {ports} before its relay gets it",
         "Pods asked directly from {node} answer, but even its own connections to the nodePort are lost. Its forwarder "
-        "accepts them itself, so a rule in a prerouting or input chain of {node} drops them, or it is stuck{other}.",
+        "accepts them itself, so a rule in a prerouting or input chain of {node} drops them{other}.",
         ALL_RULES,
         "Remove or narrow the rule that drops, or open the nodePort in that firewall.",
+    ),
+    "relay-stuck": Cause(
+        "The relay of {node} does not serve",
+        "The kernel of {node} takes the connections and nobody serves them, though pods asked directly from {node} "
+        "answer: nodeport-socat.service hangs, or has as many connections as it takes.",
+        "harness exec {node} -- systemctl status nodeport-socat.service",
+        "`harness exec {node} -- systemctl restart nodeport-socat.service`; its journal tells whether it was full.",
     ),
     "forward-drop": Cause(
         "{node} drops what it should forward",

@@ -73,7 +73,11 @@ def dead_rows(shape: Shape) -> list[Finding]:
         view = shape.ingress(node)
         if view is None or not view.dead or not shape.silent_at(node):
             continue
-        finding = _refusing(shape, node) if view.mode is Mode.REFUSED else _swallowing(shape, node)
+        accepts = _accepts(shape, node)
+        if view.mode is Mode.REFUSED:
+            finding: Finding | None = _refusing(shape, node)
+        else:
+            finding = _not_serving(shape, node, view.mode) if accepts else _swallowing(shape, node)
         found += [finding] if finding is not None else []
     return found
 
@@ -97,10 +101,7 @@ def _swallowing(shape: Shape, node: str) -> Finding | None:
     facts, itself = shape.facts.get(node), shape.itself(node)
     known = facts is not None and facts.reachable
     if itself is not None and itself.dead:
-        if facts is None or not known or not FORWARDERS[facts.backend].accepts:
-            return None
-        claimed = tuple(shape.claim(node=node))
-        return Finding("input-drop", node, claimed, other=drops(facts, ("input", "prerouting")))
+        return None
     own = {endpoint.pod for endpoint in shape.endpoints if endpoint.node == node}
     column = own & {pod for view in shape.elsewhere(node) for pod in view.silent}
     if facts is not None and known and not facts.ip_forward:
@@ -110,6 +111,20 @@ def _swallowing(shape: Shape, node: str) -> Finding | None:
     if not own and facts is not None and known and not facts.masquerade_present:
         return _whole(shape, node, "masquerade-missing", set(), " (and none is)")
     return _whole(shape, node, "pre-dnat-drop", set(), drops(facts))
+
+
+def _accepts(shape: Shape, node: str) -> bool:
+    """Whether the node's forwarder accepts connections itself, and even those of the node get no answer."""
+    facts, itself = shape.facts.get(node), shape.itself(node)
+    known = facts is not None and facts.reachable and FORWARDERS[facts.backend].accepts
+    return known and (itself is None or itself.dead)
+
+
+def _not_serving(shape: Shape, node: str, mode: Mode) -> Finding:
+    """Nobody gets an answer of a forwarder that accepts connections itself, though pods asked directly answer."""
+    cause = "relay-stuck" if mode is Mode.HANGS else "input-drop"
+    other = drops(shape.facts.get(node), ("input", "prerouting"))
+    return Finding(cause, node, tuple(shape.claim(node=node)), other=other)
 
 
 def _whole(shape: Shape, node: str, cause: str, column: set[str], other: str = "") -> Finding:

@@ -221,6 +221,10 @@ OF_SOCAT = (
         "n1", _targets(f'end for end in each["everywhere"] for _ in range(1 + (end[0] == "{victim(plan).address}"))'),
         "! /usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd drift", _settle(plan)),
         "endpoint-weight", names_node="n1", names_pod=True),
+    Fault("relay stopped in its tracks", lambda plan: Injection(
+        "n2", "systemctl kill --kill-who=main -s STOP nodeport-socat",
+        "grep -q '^State:.T' /proc/$(systemctl show -P MainPID nodeport-socat)/status",
+        "systemctl kill --kill-who=main -s CONT nodeport-socat"), "relay-stuck", names_node="n2"),
     Fault("input drop on one node", lambda plan: Injection(
         "n2", _table("type filter hook input priority 0; tcp dport 30008 counter drop"),
         "nft list table inet flt", "nft delete table inet flt"), "input-drop", names_node="n2"),

@@ -22,7 +22,9 @@ from nodeportd.routes import LOOPBACK, Route, kept, to_json
 UNIT = "nodeport-socat.service"
 CONTROL = Path("/run/nodeport-socat/control")
 PATIENCE = 20.0
-"""Seconds that the relay may take for an answer: it opens thousands of sockets in one go."""
+"""Seconds that the relay may take for a change: it opens thousands of sockets in one go."""
+LOOKING = 5.0
+"""Seconds that it may take to tell what it does."""
 LARGEST = 1 << 28
 """Bytes of an answer."""
 
@@ -53,7 +55,7 @@ class Socat:
 
     def drift(self, wanted: Effective) -> tuple[str, ...]:
         """See :meth:`nodeportd.backend.Backend.drift`."""
-        told = ask(self._control, {})
+        told = ask(self._control, {}, LOOKING)
         if told is None:
             return (f"- {UNIT} does not run",)
         found = {_title(each): each for each in told["routes"]}
@@ -102,13 +104,13 @@ def _title(route: Mapping[str, Any]) -> str:
     return f"{route['protocol']} {route['address']}:{route['port']} of {route['service']}"
 
 
-def ask(control: Path, question: Mapping[str, Any]) -> dict[str, Any] | None:
+def ask(control: Path, question: Mapping[str, Any], patience: float = PATIENCE) -> dict[str, Any] | None:
     """What the relay answers; ``None`` when there is no relay.
 
     Raises :class:`BackendError` when there is one that does not answer.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(PATIENCE)
+        line.settimeout(patience)
         try:
             line.connect(str(control))
         except (FileNotFoundError, ConnectionRefusedError):
