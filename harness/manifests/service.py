@@ -58,6 +58,7 @@ def read_service(top: Reader, meta: Meta) -> Service | Ignored:
         publish_not_ready_addresses=spec.true("publishNotReadyAddresses"),
         allowed_sources=service_addresses.networks(annotations, ALLOWED_SOURCES, kind),
         health_check_node_port=_health_check(annotations, kind, policy),
+        prefers_dual_stack=spec.text("ipFamilyPolicy") == "PreferDualStack",
     )
 
 
@@ -119,9 +120,9 @@ def _not_yet(spec: Reader, kind: str) -> None:
     if spec.text("trafficDistribution"):
         spec.fault("trafficDistribution", f"{_YET}: traffic spreads evenly over all pods", "remove it")
     dual = spec.text("ipFamilyPolicy")
-    if dual in ("PreferDualStack", "RequireDualStack"):
-        spec.fault("ipFamilyPolicy", f"{dual} {_YET}: addresses are IPv4", "remove it, or write SingleStack")
-    elif dual not in ("", "SingleStack"):
+    if dual == "RequireDualStack":
+        spec.fault("ipFamilyPolicy", f"{dual} {_YET}: addresses are IPv4", "write PreferDualStack, or SingleStack")
+    elif dual not in ("", "SingleStack", "PreferDualStack"):
         known = ("SingleStack", "PreferDualStack", "RequireDualStack")
         spec.fault("ipFamilyPolicy", f"there is no {quoted(dual)}", one_of(dual, known))
 

@@ -208,7 +208,8 @@ class Service:
     """A Service; an empty ``selector`` means that it has no endpoints of its own (API rule).
 
     ``cluster_ip`` is empty until one is allocated, ``None`` (the word) when headless. ``affinity_seconds`` is 0
-    unless clients stick to a pod. ``allowed_sources`` (IPv4 networks) limits who may use its nodePorts; empty means
+    unless clients stick to a pod. One that ``prefers_dual_stack`` has IPv4 alone, as on any cluster of one family
+    (KEP-563). ``allowed_sources`` (IPv4 networks) limits who may use its nodePorts; empty means
     everybody.
     """
 
@@ -226,6 +227,7 @@ class Service:
     publish_not_ready_addresses: bool = False
     allowed_sources: tuple[str, ...] = ()
     health_check_node_port: int = 0
+    prefers_dual_stack: bool = False
 
     @property
     def headless(self) -> bool:

@@ -29,6 +29,8 @@ def _texts(service: Service, selected: Sequence[WantedPod]) -> Iterator[str]:
         yield "its type is ClusterIP: it has no nodePort, so there is nothing to prove on the nodes"
     if service.headless:
         yield "it is headless: there is no address of its own, and nodes forward nothing"
+    if service.prefers_dual_stack:
+        yield "ipFamilyPolicy PreferDualStack: pods have IPv4 alone, so it gets IPv4, as on any cluster of one family"
     if not service.selector:
         yield "without a selector, its endpoints are those of the EndpointSlices that name it"
     for port in service.ports:
