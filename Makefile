@@ -15,7 +15,7 @@ help:
 demo: setup
 	$(SUDO) $(BIN)/harness --lab demo run -f examples/web-app.yaml --destroy always
 
-test: setup vm-packages
+test: setup
 	$(SUDO) $(BIN)/pytest
 
 check: setup
@@ -37,7 +37,7 @@ vm-host-stop:
 	$(SUDO) $(BIN)/python -m harness.drivers.vagrant host stop
 
 vm-test: setup vm-packages
-	$(SUDO) $(BIN)/pytest tests/vm
+	$(SUDO) $(BIN)/pytest -m vm tests/vm
 
 vm-packages:
 	@$(MAKE) --no-print-directory packages PACKAGES="$(VM_PACKAGES)"
