@@ -84,14 +84,6 @@ def test_a_broken_manifest_is_refused_and_nothing_is_made(file: Path, folder: Pa
     assert not (folder / ".harness").exists()
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """SIGINT as on a terminal; the background job of a shell, and what it starts, is born ignoring it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("seconds", [1.5, 4.0])
 def test_ctrl_c_leaves_nothing_and_the_next_run_works(seconds: float, folder: Path) -> None:

@@ -119,14 +119,6 @@ def _new_disks(names: Names) -> bool:
     return known is not None and not known.restoring and not known.ready
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """SIGINT as on a terminal; the background job of a shell, and what it starts, is born ignoring it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def _cut_off(folder: Path, moment: Callable[[Names], bool], end: Callable[[process.Process[bytes]], None],
              *words: str) -> None:  # fmt: skip
     """Begin ``harness snapshot …`` and end it as soon as the moment has come."""

@@ -52,6 +52,7 @@ _CALL = (
 )
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_lets_vagrant_clear_away(tmp_path: Path) -> None:
     """The harness ends only after Vagrant has: here a program that tidies for a moment after SIGINT."""
     _vagrant(tmp_path, "trap 'sleep 0.5; touch cleared; exit 1' INT; touch began; while :; do sleep 0.1; done")

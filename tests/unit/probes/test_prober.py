@@ -211,14 +211,6 @@ def test_the_program_needs_the_standard_library_of_python_3_9_alone() -> None:
     assert imported <= set(sys.stdlib_module_names)
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """SIGINT as on a terminal; the background job of a shell is born ignoring it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_ctrl_c_does_not_wait_for_the_batch(serve: Callable[..., int]) -> None:
     def interrupts(connection: socket.socket) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,14 +37,6 @@ def test_machines_of_the_user_are_not_kept(ask: Callable[[Lab], object], tmp_pat
 def test_a_name_that_could_be_a_path_or_an_option_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be a snapshot's name"):
         snapshots.save(Lab.at(tmp_path, "lab", "nspawn"), name, _quiet)
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """SIGINT as on a terminal; the background job of a shell, and what it starts, is born ignoring it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def _change(done: list[str], fault: Exception | None = None) -> None:
