@@ -43,6 +43,8 @@ VERBS = {
     "drain": Verb("cordon", "move the pods of a node to others", "harness drain n1"),
     "verify": Verb("verify", "probe and judge what the nodes run", "harness verify --json"),
     "run": Verb("run", "up, apply, verify, report", "harness run -f examples/web-app.yaml"),
+    "watch": Verb("watch", "show live who answers on every node", "harness watch web-service"),
+    "drill": Verb("drill", "change and kill things under load, and judge it", "harness drill web-service"),
     "get": Verb("get", "list nodes, pods, svc or endpoints", "harness get pods -o wide"),
     "url": Verb("get", "one URL per node for a Service", "harness url web-service"),
     "exec": Verb("reach", "run a command on a node or in a pod", "harness exec n1 -- nft list ruleset"),

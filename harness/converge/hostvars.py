@@ -30,15 +30,28 @@ def render(plan: Plan) -> dict[str, object]:
     }
 
 
-def render_steps(before: Plan, steps: Sequence[Plan]) -> list[dict[str, object]]:
+def render_steps(before: Plan, steps: Sequence[Plan], *, known: bool = True) -> list[dict[str, object]]:
     """``nodeport_steps`` of ``change.yml``: for each step its number, and for each node what differs from the last one.
 
-    ``nodes`` → ``n1`` → ``pods`` (role workload), ``forwarder`` (role forwarder).
+    ``nodes`` → ``n1`` → ``pods`` (role workload), ``forwarder`` (role forwarder). If it is not ``known``
+    that the nodes run ``before``, the first step has everything.
     """
-    return [
-        {"number": number, "of": len(steps), "nodes": {node.name: _differing(node, last, plan) for node in plan.nodes}}
-        for number, (last, plan) in enumerate(pairwise((before, *steps)), 1)
+    parts = [
+        {node.name: _differing(node, last, plan) for node in plan.nodes} for last, plan in pairwise((before, *steps))
     ]
+    if not known:
+        parts[0] = _whole(steps[0])
+    return [{"number": number, "of": len(steps), "nodes": part} for number, part in enumerate(parts, 1)]
+
+
+def _whole(plan: Plan) -> dict[str, dict[str, object]]:
+    return {
+        node.name: {
+            "pods": [_pod(pod) for pod in plan.pods if pod.node == node.name],
+            "forwarder": _forwarder(node, plan),
+        }
+        for node in plan.nodes
+    }
 
 
 def _differing(node: PlannedNode, last: Plan, plan: Plan) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.model.drill import Scenario
 from harness.model.observation import NodeFacts
 from harness.model.plan import Plan
 from harness.model.verdict import Diagnosis, Status, Verdict, worst
@@ -65,7 +66,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything one ``harness run`` or ``harness verify`` found out.
+    """Everything one ``harness run``, ``harness verify`` or ``harness drill`` found out.
 
     ``provenance`` says what it was found with: versions, kernels, manifest digests, seed.
     """
@@ -82,6 +83,13 @@ class Run:
     verdicts: tuple[Verdict, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
     provenance: dict[str, str] | None = None
+    scenarios: tuple[Scenario, ...] = ()
+
+    @property
+    def asked(self) -> int:
+        """How many requests were made in all."""
+        drilled = sum(course.attempts for scenario in self.scenarios for course in scenario.courses)
+        return sum(share.attempts for share in self.shares) + drilled
 
     @property
     def status(self) -> Status:

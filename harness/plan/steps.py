@@ -25,8 +25,8 @@ Owner = tuple[str, str]
 def steps(before: Plan | None, after: Plan, workload: Workload, *, certain: bool = True) -> tuple[Plan, ...]:
     """The plans to bring into force one after the other; the last is ``after``, but for its generation.
 
-    Generations rise whenever traffic goes elsewhere. ``certain`` says whether the nodes are known to run ``before``; if
-    not, old pods leave first and all at once. Nothing but ``after`` comes out when there is nothing to lose: no plan
+    Generations rise whenever traffic goes elsewhere. Old pods leave first and all at once unless it is ``certain`` that
+    they can run: a change to them did not fail. Nothing but ``after`` comes out when there is nothing to lose: no plan
     before, or one for other nodes.
     """
     if before is None or not _same_nodes(before, after):
@@ -115,6 +115,7 @@ class _Rollout:
         """Those that were leaving end, and one wave starts; then traffic goes to it, and away from those that leave."""
         self._end_leaving(wave.start)
         self.serving |= {pod.uid for pod in wave.start}
+        self._traffic()  # a step of its own: the old ones stay until every node has found the new ones ready
         self.leaving = {pod.uid for pod in wave.leave}
         self.serving -= self.leaving
         self._traffic()

@@ -8,6 +8,7 @@ from html import escape
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
+from harness.reports import html_drill
 from harness.reports.tables import UNHEARD, by_way, is_plain, made_of, short_names
 
 _SIGNS = {Status.PASS: "✓", Status.SKIP: "–", Status.INCONCLUSIVE: "?", Status.FAIL: "✗", Status.ERROR: "!"}
@@ -18,6 +19,7 @@ _MEANS = {
     Status.FAIL: "The NodePort contract is broken.",
     Status.ERROR: "The rig is broken, so nothing can be said about the data plane.",
 }
+_NOTHING_LOST = "No request was lost in planned changes, and after what was not planned none for too long."
 _STYLE = """
 :root{--ground:#fff;--ink:#1c2430;--faint:#68738a;--line:#dfe4ec;--card:#f6f8fb;--good:#157f47;--bad:#c0262d;--odd:#9a6700;
 --share:37,99,235}
@@ -51,11 +53,13 @@ def render(run: Run) -> str:
 
 def _body(run: Run) -> Iterator[str]:
     status = run.status
-    probes = sum(share.attempts for share in run.shares)
-    yield f'<h1 class="{status}">{_SIGNS[status]} {status}</h1><p>{_MEANS[status]}</p>'
+    probes = run.asked
+    means = _NOTHING_LOST if status is Status.PASS and run.scenarios else _MEANS[status]
+    yield f'<h1 class="{status}">{_SIGNS[status]} {status}</h1><p>{means}</p>'
     yield f'<p class="faint">lab {escape(run.lab)} · {escape(run.driver)} · {escape(run.started)} · '
     yield f"{run.seconds:.1f} s · {probes} probes · {len(run.verdicts)} verdicts</p>"
     yield from (_diagnosis(diagnosis) for diagnosis in run.diagnoses)
+    yield from (part for each in run.scenarios for part in html_drill.scenario(each))
     yield from (
         f"<article><h3>{escape(p.name)} broke</h3><p>{escape(p.error)}</p></article>" for p in run.phases if p.error
     )

@@ -15,6 +15,7 @@ from rich.text import Text
 from harness.model.observation import OUTSIDE
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
+from harness.reports import timeline
 from harness.reports.tables import UNHEARD, by_way, is_plain, made_of, short_names
 
 _SIGNS = {
@@ -41,6 +42,8 @@ def render(run: Run, *, width: int = 100, colour: bool = False) -> str:
     for promise in dict.fromkeys((share.service, share.port, share.protocol) for share in plain):
         _service(console, run, [share for share in plain if (share.service, share.port, share.protocol) == promise])
     _inside(console, [share for share in run.shares if not is_plain(share)])
+    for scenario in run.scenarios:
+        console.print(timeline.scenario(scenario))
     _verdicts(console, run)
     for diagnosis in run.diagnoses:
         _diagnosis(console, diagnosis)
@@ -225,7 +228,7 @@ def _ending(console: Console, run: Run) -> None:
 
 
 def _numbers(run: Run) -> Iterator[str]:
-    yield f"{sum(share.attempts for share in run.shares)} probes"
+    yield f"{run.asked} probes"
     yield f"{len(run.verdicts)} verdicts"
     yield f"{run.seconds:.1f} s"
     if run.facts:

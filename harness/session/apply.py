@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import manifests, plan
 from harness.converge import hostvars, runner
 from harness.errors import ConvergeError
 from harness.model.cluster import Cluster
-from harness.model.convergence import Convergence
+from harness.model.convergence import Convergence, TaskResult, TaskStatus
 from harness.model.plan import Plan
 from harness.model.progress import Event, Listener, TaskStarted
 from harness.model.workload import Workload
 from harness.plan import alter
 from harness.session import forwarders, settings
-from harness.session.intent import Intent
 from harness.session.lab import Lab
 from harness.support.files import write_atomic
 
@@ -44,9 +43,9 @@ def wanted_workload(lab: Lab, given: Sequence[tuple[str, bytes]]) -> Workload:
 
     Raises :class:`harness.errors.ManifestError`.
     """
-    earlier = lab.intent()
+    earlier = lab.kept()
     workload = manifests.parse(given)
-    return alter.kept_from(workload, earlier.workload) if earlier else workload
+    return alter.kept_from(workload, earlier.workload) if earlier and earlier.workload else workload
 
 
 def converge(
@@ -60,9 +59,9 @@ def converge(
 
     Raises :class:`harness.errors.ConvergeError`.
     """
-    before, certain = lab.applied_plan(cluster), _settled(lab)
-    steps = plan.steps(before, wanted, workload, certain=certain)
-    first = hostvars.render_steps(before, steps)[:-1] if before else []
+    before, kept = lab.applied_plan(cluster), lab.kept()
+    steps = plan.steps(before, wanted, workload, certain=kept is None or not kept.failed)
+    first = hostvars.render_steps(before, steps, known=_settled(lab))[:-1] if before else []
     variables = hostvars.render(steps[-1]) | {"nodeport_steps": first}
     return _Change(lab, cluster, workload, steps, folder, listener).play("site.yml", variables)
 
@@ -82,8 +81,12 @@ def change(
     return _Change(lab, cluster, workload, steps, folder, listener).play("change.yml", variables)
 
 
+_UNREADY = "does not get ready"
+"""What nodeportd says of new pods at which a change stops, and leaves the old ones alone."""
+
+
 def _settled(lab: Lab) -> bool:
-    kept = lab.intent()
+    kept = lab.kept()
     return kept is None or kept.settled
 
 
@@ -97,32 +100,33 @@ class _Change:
     steps: Sequence[Plan]
     folder: Path
     listener: Listener
-    begun: int = field(default=0)
+    begun: int = 0
+    failed: bool = False
+    """Whether a node could not carry out a step: then nobody knows how its pods are."""
 
     def play(self, playbook: str, variables: dict[str, object]) -> Convergence:
-        self.lab.keep_intent(Intent(self.workload, settled=False))
-        if len(self.steps) == 1:
-            self.lab.keep_plan(self.steps[0])
+        self.lab.keep(self.steps[0], self.workload, settled=False)
         file = self.folder / "plan.json"
         write_atomic(file, json.dumps(variables, indent=1))
         try:
             done = runner.play(playbook, self.cluster, file, self.folder / "ansible.log", self._hear)
         except ConvergeError:
-            if playbook == "site.yml" and self.begun == len(self.steps) - 1:
-                self.lab.keep_plan(self.steps[-1])  # some nodes may run it, and its generation is never another plan's
+            if self.failed:
+                self.lab.keep(self.steps[self.begun - 1], self.workload, settled=False, failed=True)
             raise
-        self.lab.keep_plan(self.steps[-1])
-        self.lab.keep_intent(Intent(self.workload, settled=True))
+        self.lab.keep(self.steps[-1], self.workload, settled=True)
         return done
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, TaskStarted) and (number := _step_of(event.task)) > self.begun:
             self.begun = number
-            self.lab.keep_plan(self.steps[number - 1])
+            self.lab.keep(self.steps[number - 1], self.workload, settled=False)
+        if isinstance(event, TaskResult) and event.status is TaskStatus.FAILED and _UNREADY not in event.message:
+            self.failed = self.begun > 0
         self.listener(event)
 
 
 def _step_of(task: str) -> int:
-    """The number of the step that a task of ``change.yml`` belongs to, 0 for any other."""
+    """The number of the step that begins with a task of ``change.yml`` or ``converge.yml``, 0 for any other task."""
     number = task.rpartition(", step ")[2]
     return int(number) if number.isdecimal() else 0

@@ -26,10 +26,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What is: the objects that were asked for last, and the plan that came of them."""
+    """What is: the objects that were asked for last, the plan that came of them, and whether every node runs it."""
 
     workload: Workload
     plan: Plan
+    settled: bool
 
     @property
     def wish(self) -> Wish:
@@ -68,10 +69,10 @@ def present(lab: Lab) -> Present:
 
     Raises :class:`RigError` when no nodes run or nothing was applied to them.
     """
-    applied, kept = lab.applied_plan(lab.cluster()), lab.intent()
-    if applied is None or kept is None:
+    kept = lab.kept()
+    if kept is None or kept.workload is None or kept.plan.lab_uid != lab.cluster().uid:
         raise RigError("nothing was applied to these nodes yet", hint="harness apply -f PATH")
-    return Present(kept.workload, applied)
+    return Present(kept.workload, kept.plan, kept.settled)
 
 
 def cordon(lab: Lab, node: str) -> bool:
@@ -89,10 +90,10 @@ def uncordon(lab: Lab, node: str) -> bool:
 
 def _schedule(lab: Lab, name: str, *, unschedulable: bool) -> bool:
     with lab.changing():
-        now = present(lab).plan
-        was = now.node(present(lab).node(name))
+        before = present(lab)
+        now, was = before.plan, before.plan.node(before.node(name))
         nodes = tuple(replace(node, unschedulable=unschedulable) if node.name == name else node for node in now.nodes)
-        lab.keep_plan(replace(now, nodes=nodes))
+        lab.keep(replace(now, nodes=nodes), before.workload, settled=before.settled)
         return was.unschedulable != unschedulable
 
 

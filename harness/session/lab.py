@@ -1,7 +1,7 @@
 """One lab: its folder, its driver, the plan that its nodes were given.
 
 Everything a lab keeps on the user's side is in ``.harness/<lab>/``: the driver's ``inventory.yml`` and ``ssh_config``,
-``plan.json`` (the plan last applied), ``intent.json`` (the objects it was made of), ``runs/<id>/`` (reports, logs).
+``plan.json`` (the plan last applied, and the objects it was made of) and ``runs/<id>/`` (reports and logs).
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from harness import drivers, plan
 from harness.errors import RigError, UsageError
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
-from harness.session import intent
-from harness.session.intent import Intent
+from harness.model.workload import Workload
 from harness.support import clock
 from harness.support.files import write_atomic
 
@@ -83,30 +82,19 @@ class Lab:
 
     def applied_plan(self, cluster: Cluster) -> Plan | None:
         """The plan last applied to these very nodes, or ``None``; one of an earlier lab's nodes does not count."""
-        if not self.plan_file.exists():
-            return None
-        kept = plan.loads(self.plan_file.read_text(encoding="utf-8"))
-        return kept if kept.lab_uid == cluster.uid else None
+        kept = self.kept()
+        return kept.plan if kept and kept.plan.lab_uid == cluster.uid else None
 
-    def keep_plan(self, wanted: Plan) -> None:
-        """Remember a plan as the one these nodes were given."""
-        write_atomic(self.plan_file, plan.dumps(wanted))
+    def kept(self) -> plan.Kept | None:
+        """The plan last applied, to whatever nodes, with the objects that it was made of; ``None`` when there is none.
 
-    @property
-    def intent_file(self) -> Path:
-        """Where the objects that were applied last are kept."""
-        return self.place.intent_file
-
-    def intent(self) -> Intent | None:
-        """What was asked last, ``None`` when that is not known; whether it is of these nodes, the plan knows.
-
-        Raises :class:`RigError` when what is kept cannot be read.
+        Raises :class:`PlanError` when it cannot be read.
         """
-        return intent.loads(self.intent_file.read_text(encoding="utf-8")) if self.intent_file.exists() else None
+        return plan.loads(self.plan_file.read_text(encoding="utf-8")) if self.plan_file.exists() else None
 
-    def keep_intent(self, wanted: Intent) -> None:
-        """Remember what was asked."""
-        write_atomic(self.intent_file, intent.dumps(wanted))
+    def keep(self, wanted: Plan, workload: Workload | None, *, settled: bool, failed: bool = False) -> None:
+        """Remember a plan as the one these nodes were given; what the rest means, :class:`harness.plan.Kept` says."""
+        write_atomic(self.plan_file, plan.dumps(wanted, workload, settled=settled, failed=failed))
 
     def new_run(self) -> Path:
         """A new, empty folder for the reports and logs of one run, named by the time it began."""

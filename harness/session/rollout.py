@@ -44,5 +44,4 @@ def _lacking(lab: Lab, wanted: alter.Reference) -> str:
     available = inspect.running(lab.cluster(), now.plan) & {pod.key for pod in updated}
     if len(available) < found.replicas:
         return f"{begin} {len(available)} of {found.replicas} updated replicas are available..."
-    kept = lab.intent()
-    return "" if kept and kept.settled else f"{begin} the change is not finished on every node..."
+    return "" if now.settled else f"{begin} the change is not finished on every node..."

@@ -20,6 +20,8 @@ from harness.verdicts.clients import MOST as MOST_CLIENTS
 from harness.verdicts.clients import clients
 from harness.verdicts.controls import controls
 from harness.verdicts.diagnose import diagnose
+from harness.verdicts.drills import Turnover, course
+from harness.verdicts.drills import judge as judge_drill
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, expectations
 from harness.verdicts.foreign import diagnose_promised
 from harness.verdicts.inside import inside
@@ -47,16 +49,19 @@ __all__ = [
     "Selection",
     "Tallies",
     "Tally",
+    "Turnover",
     "Way",
     "add",
     "checks_of",
     "clients",
     "controls",
+    "course",
     "diagnose",
     "diagnose_promised",
     "expectations",
     "inside",
     "judge",
+    "judge_drill",
     "judge_plan",
     "judge_turns",
     "left_out",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from harness.drivers import Wish
 from harness.session.lab import Lab
-from harness.support import process
+from harness.support import clock, process
 
 pytestmark = pytest.mark.lab
 
@@ -143,3 +145,130 @@ def test_a_pod_that_nobody_makes_anew_is_not_drained_by_accident(applied: Lab) -
     assert "pod/solo evicted" in harness(applied, "drain", node, "--force").out
     assert pods(applied) == []
     harness(applied, "uncordon", node)
+
+
+def test_watch_ends_cleanly_by_itself_and_by_control_c(applied: Lab) -> None:
+    lines = harness(applied, "watch", "web-service", "--for", "2", "--json").out.splitlines()
+    seen = [json.loads(line) for line in lines]
+    assert {each["node"] for each in seen} == {"n1", "n2", "n3"}
+    assert {pod for each in seen for pod in each["answers"]} == {pod["name"] for pod in pods(applied)}
+    assert all(each["failures"] == {} for each in seen)
+    endless = process.start(
+        [HARNESS, "--lab", applied.name, "watch"], cwd=applied.folder, stdout=process.PIPE, stderr=process.PIPE
+    )
+    assert endless.stdout is not None
+    assert b"n1  " in endless.stdout.readline()
+    os.kill(endless.pid, signal.SIGINT)
+    _, err = endless.communicate(timeout=20)
+    assert endless.returncode == 0, err
+    assert b"requests, 0 failed" in err
+    assert b"Traceback" not in err
+
+
+def test_watch_notices_a_service_that_is_not_served(applied: Lab) -> None:
+    harness(applied, "scale", "deploy/web-app", "--replicas", "0")
+    refused = harness(applied, "watch", "--for", "1.5", code=1)
+    assert "refused" in refused.out
+    assert "there is no Service" in harness(applied, "watch", "web-servise", code=2).err
+
+
+def test_a_drill_judges_changes_and_a_killed_pod_and_puts_everything_back(applied: Lab) -> None:
+    plays = ("rolling-restart", "scale-up", "forwarder-killed", "pod-killed")
+    chosen = [word for play in plays for word in ("--only", play)]
+    done = harness(applied, "drill", "web-service", "--json", *chosen)
+    report = json.loads(done.out)
+    assert [each["name"] for each in report["scenarios"]] == list(plays)
+    assert {verdict["status"] for verdict in report["verdicts"]} == {"PASS"}
+    restart, killed = report["scenarios"][0], report["scenarios"][-1]
+    for course in restart["courses"]:
+        assert course["attempts"] > 100
+        assert course["failures"] == {}
+        assert len(course["first_answer"]) == len(course["last_answer"]) == 3
+        assert all(0 < at < restart["seconds"] for at in course["first_answer"].values())
+    assert sum(sum(course["failures"].values()) for course in killed["courses"]) > 0, "a killed pod is felt"
+    assert len(pods(applied)) == 3
+    latest = applied.home / "runs" / "latest"
+    folder = max(
+        (path for path in latest.parent.iterdir() if (path / "junit.xml").exists()), key=lambda path: path.name
+    )
+    assert 'name="drill-rolling-restart[n1]"' in (folder / "junit.xml").read_text()
+    assert "Every pod is replaced" in (folder / "report.txt").read_text()
+
+
+def test_a_second_change_at_the_same_time_is_told_who_is_at_it(applied: Lab) -> None:
+    first = process.start([HARNESS, "--lab", applied.name, "rollout", "restart", "deploy/web-app"], cwd=applied.folder)
+    try:
+        await_change(applied)
+        second = harness(applied, "apply", "-f", EXAMPLES / "web-app.yaml", code=4)
+        assert f"is being changed by another harness, process {first.pid}" in second.err
+        assert first.wait(timeout=120) == 0
+    finally:
+        process.end_group(first)
+    harness(applied, "verify")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGKILL, id="killed"),
+        pytest.param(signal.SIGINT, id="interrupted", marks=pytest.mark.long),
+    ],
+)
+def test_a_change_that_broke_off_half_way_is_carried_through_by_the_next(how: signal.Signals, applied: Lab) -> None:
+    before = {pod["name"] for pod in pods(applied)}
+    broken = process.start([HARNESS, "--lab", applied.name, "rollout", "restart", "deploy/web-app"], cwd=applied.folder)
+    try:
+        await_change(applied, steps=2)
+        os.kill(broken.pid, how)
+        assert broken.wait(timeout=60) == (130 if how is signal.SIGINT else -how)
+    finally:
+        process.end_group(broken)
+    kept = applied.kept()
+    assert kept is not None
+    assert not kept.settled
+    harness(applied, "apply", "-f", EXAMPLES / "web-app.yaml")
+    after = {pod["name"] for pod in pods(applied)}
+    assert len(after) == 3
+    assert not before & after, "what was asked before it broke off is carried through"
+    units = ("systemctl", "list-units", "--no-legend", "--plain", "nodeport-pod@*")
+    found = [harness(applied, "exec", node.name, "--", *units).out.split("\n") for node in applied.cluster().nodes]
+    assert sum(bool(line) for lines in found for line in lines) == 3, "no pod of any step is left"
+    harness(applied, "verify")
+
+
+def await_change(lab: Lab, steps: int = 1) -> None:
+    """Until a change has begun so many steps."""
+    seen: set[bytes] = set()
+
+    def begun() -> None:
+        kept = lab.kept()
+        if kept and not kept.settled:
+            seen.add(lab.plan_file.read_bytes())
+        if len(seen) < steps:
+            raise clock.NotYet(f"{len(seen)} steps")
+
+    clock.until(begun, what="a change to begin", within=60)
+
+
+def test_a_roll_out_whose_new_pods_do_not_get_ready_stops_and_the_old_ones_serve_on(applied: Lab) -> None:
+    before = {pod["name"] for pod in pods(applied)}
+    ill = applied.folder / "ill.yaml"
+    probe = "          readinessProbe: {httpGet: {path: '/echo?code=500', port: 80}, periodSeconds: 1}\n"
+    ill.write_text(
+        (EXAMPLES / "web-app.yaml").read_text().replace("          ports:\n", probe + "          ports:\n", 1)
+    )
+    refused = harness(applied, "apply", "-f", ill, code=4)
+    assert "does not get ready" in refused.err
+    assert before < {pod["name"] for pod in pods(applied)}, "one new pod, and all old ones"
+    assert set(answers(applied).values()) == {0}
+    heard = harness(applied, "watch", "--for", "2", "--json").out.splitlines()
+    assert {pod for line in heard for pod in json.loads(line)["answers"]} == before
+    waiting = harness(applied, "rollout", "status", "deploy/web-app", "--timeout", "1", code=4)
+    assert "1 out of 3 new replicas have been updated" in waiting.out
+    better = applied.folder / "better.yaml"
+    better.write_text((EXAMPLES / "web-app.yaml").read_text().replace("image: nginx", "image: nginx:2"))
+    harness(applied, "apply", "-f", better)
+    after = {pod["name"] for pod in pods(applied)}
+    assert len(after) == 3
+    assert not before & after
+    harness(applied, "verify")

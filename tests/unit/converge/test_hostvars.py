@@ -176,3 +176,24 @@ def test_only_plain_values_that_json_and_yaml_give_back(planned: Plan) -> None:
 def test_the_order_of_nodes_changes_nothing_that_a_node_gets(planned: Plan) -> None:
     turned = replace(planned, nodes=tuple(reversed(planned.nodes)))
     assert hostvars.render(turned) == hostvars.render(planned)
+
+
+def test_a_step_has_what_differs_for_each_node_and_nothing_else(planned: Plan) -> None:
+    without = [each for each in planned.pods if each.node != "n1"]
+    ended = replace(planned, pods=tuple(without))
+    moved = replace(ended, generation=8, services=planned.services[:1])
+    first, second, third = hostvars.render_steps(planned, [ended, moved, moved])
+    assert (first["number"], first["of"], third["number"]) == (1, 3, 3)
+    assert first["nodes"] == {"n1": {"pods": []}, "n2": {}, "n3": {}}, "traffic stays, so no node's forwarder is told"
+    whole = hostvars.render(moved)["nodeport_nodes"]
+    assert isinstance(whole, dict)
+    assert second["nodes"] == {name: {"forwarder": whole[name]["forwarder"]} for name in ("n1", "n2", "n3")}
+    assert third["nodes"] == {"n1": {}, "n2": {}, "n3": {}}
+    nodes_of = hostvars.render(planned)["nodeport_nodes"]
+    assert isinstance(nodes_of, dict)
+    unknown = hostvars.render_steps(planned, [ended, moved], known=False)
+    assert unknown[0]["nodes"] == {
+        name: {"pods": [pod for pod in parts["pods"] if name != "n1"], "forwarder": parts["forwarder"]}
+        for name, parts in nodes_of.items()
+    }
+    assert unknown[1] == hostvars.render_steps(ended, [moved])[0] | {"number": 2, "of": 2}
