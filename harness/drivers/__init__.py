@@ -39,13 +39,18 @@ class Place:
 
     @property
     def plan_file(self) -> Path:
-        """The plan that the nodes were given last, and what it was made of."""
+        """The plan that the nodes were given last."""
         return self.home / "plan.json"
+
+    @property
+    def intent_file(self) -> Path:
+        """What that plan was made of."""
+        return self.home / "intent.json"
 
     @property
     def record(self) -> tuple[Path, ...]:
         """The files that say what the nodes were given. They are part of their state: a snapshot takes them along."""
-        return (self.plan_file,)
+        return (self.plan_file, self.intent_file)
 
 
 @dataclass(frozen=True, slots=True)
