@@ -52,11 +52,12 @@ class Target:
 
 
 class Speak(StrEnum):
-    """How an answer is got: an HTTP request, a line over TCP, or one datagram."""
+    """How an answer is got: an HTTP request, a line over TCP, one datagram, or the HTTP request of a load balancer."""
 
     HTTP = "http"
     LINE = "line"
     DATAGRAM = "datagram"
+    HEALTH = "health"
 
 
 class Find(StrEnum):

@@ -18,6 +18,8 @@ def read(ask: Ask, raw: str) -> tuple[str, str, str, str]:
     An answer that does not say who gave it is a bad answer. One that does not say which client it saw is a good one:
     that is for the check ``source`` to tell.
     """
+    if ask.speak is Speak.HEALTH:
+        return _health(raw)
     try:
         name = _found(ask, ask.name, raw)
     except ValueError as error:
@@ -29,6 +31,45 @@ def read(ask: Ask, raw: str) -> tuple[str, str, str, str]:
     except ValueError:
         client = ""
     return Outcome.OK, name, client, ""
+
+
+def _health(raw: str) -> tuple[str, str, str, str]:
+    """What a health check port says, in one line: ``200 default/web 2``; bad where its form is not kube-proxy's.
+
+    The header X-Load-Balancing-Endpoint-Weight is newer, and may be missing.
+    """
+    head, _, body = raw.partition("\r\n\r\n")
+    status, *lines = head.split("\r\n")
+    fields = dict(_field(line) for line in lines)
+    try:
+        told = msgspec.json.decode(_text(body), type=_Health)
+    except msgspec.ValidationError as error:
+        return Outcome.BAD_ANSWER, "", "", f"not kube-proxy's JSON: {error}"
+    except msgspec.DecodeError:
+        return Outcome.BAD_ANSWER, "", "", f"the answer is no JSON: {_text(body)[:60]!r}"
+    wanted = {"content-type": "application/json", "x-content-type-options": "nosniff"}
+    faults = [f"{name} is {fields.get(name, 'missing')}" for name, value in wanted.items() if fields.get(name) != value]
+    weight = fields.get("x-load-balancing-endpoint-weight", str(told.endpoints))
+    if weight != str(told.endpoints):
+        faults.append(f"x-load-balancing-endpoint-weight is {weight}, localEndpoints {told.endpoints}")
+    if faults:
+        return Outcome.BAD_ANSWER, "", "", "; ".join(faults)
+    code = status.split(" ")[1]
+    well = "" if told.healthy else " (proxy not healthy)"
+    return Outcome.OK, f"{code} {told.service.namespace}/{told.service.name} {told.endpoints}{well}", "", ""
+
+
+class _Service(msgspec.Struct, forbid_unknown_fields=True):
+    namespace: str
+    name: str
+
+
+class _Health(msgspec.Struct, forbid_unknown_fields=True):
+    """service_health.go, in its own names."""
+
+    service: _Service
+    endpoints: int = msgspec.field(name="localEndpoints")
+    healthy: bool = msgspec.field(name="serviceProxyHealthy")
 
 
 def _found(ask: Ask, place: Place, raw: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from harness.errors import RemoteError, RigError
 from harness.model.cluster import Cluster
-from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, pod_of
+from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Speak, pod_of
 from harness.model.workload import Protocol
 from harness.probes import answers
 from harness.probes.ssh import user_of
@@ -162,7 +162,9 @@ class Prober:
 def _request(job: Job) -> dict[str, object]:
     """What is said to the target: to our own responder its *netexec* request."""
     if job.ask is not None:
-        return {"speak": str(job.ask.speak), "request": job.ask.request, "raw": True}
+        health = job.ask.speak is Speak.HEALTH
+        speak = Speak.HTTP if health else job.ask.speak
+        return {"speak": str(speak), "request": job.ask.request, "raw": True, "any_status": health}
     if job.target.protocol is Protocol.UDP:
         return {"speak": "datagram", "request": "hostname", "raw": False}
     return {"speak": "http", "request": "/hostname", "raw": False}

@@ -7,8 +7,8 @@ It reads batches on stdin, one JSON object a line, and ends at once when its std
          "speak": "http", "raw": false, "sources": [], "connect_timeout": 3.5, "answer_timeout": 3.5}, …]}
 
 ``speak`` is ``http``, ``line`` (over TCP: ``request`` is sent first, the answer is one line, or all until the server
-closes) or ``datagram``. With ``raw``, ``detail`` is the answer itself (HTTP: head, empty line, body; latin-1) for
-others to understand; without, it has to be a hostname.
+closes) or ``datagram``. With ``any_status`` no status of HTTP is wrong. With ``raw``, ``detail`` is the answer itself
+(HTTP: head, empty line, body; latin-1) for others to understand; without, it has to be a hostname.
 
 ``sources`` are addresses that attempts come from, in turn (none: the kernel chooses).
 
@@ -337,7 +337,7 @@ class Batch:
             raise Unusable(f"the answer is longer than {MAX_ANSWER} bytes")
         if body is None or head is None:
             return
-        if head.status != 200:
+        if head.status != 200 and not attempt.job.get("any_status"):
             raise Unusable(f"HTTP {head.status}, Server: {head.fields.get('server', 'not given')[:40]}")
         if attempt.job["raw"]:
             self.raw(attempt, attempt.buffer[: head.size] + body)

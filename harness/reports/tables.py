@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.model.observation import CLIENTS, NodeFacts, Versions, pod_of
+from harness.model.observation import CLIENTS, OUTSIDE, NodeFacts, Versions, pod_of
 from harness.model.plan import Plan, PlannedPod, PlannedPort, PlannedService
 from harness.model.run import Share
 
@@ -96,7 +96,8 @@ def by_way(shares: Iterable[Share]) -> dict[tuple[str, str], list[Share]]:
     groups: dict[tuple[str, str], list[Share]] = {}
     for share in shares:
         at = f" {share.port}" if share.way == "nodePort" else ""
-        asker = "pods" if pod_of(share.vantage) else share.vantage if share.vantage == CLIENTS else "nodes"
+        outside = share.vantage in (CLIENTS, OUTSIDE)
+        asker = "pods" if pod_of(share.vantage) else share.vantage if outside else "nodes"
         words = f"{share.service_port}/{share.protocol}, {asker} → {share.way}{at}"
         groups.setdefault((share.service, words), []).append(share)
     return groups

@@ -24,6 +24,7 @@ from harness.verdicts.drills import Turnover, course
 from harness.verdicts.drills import judge as judge_drill
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, expectations
 from harness.verdicts.foreign import diagnose_promised
+from harness.verdicts.healthchecks import health_checks
 from harness.verdicts.inside import inside
 from harness.verdicts.judge import judge
 from harness.verdicts.planstate import judge_plan
@@ -59,6 +60,7 @@ __all__ = [
     "diagnose",
     "diagnose_promised",
     "expectations",
+    "health_checks",
     "inside",
     "judge",
     "judge_drill",

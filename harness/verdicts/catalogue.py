@@ -30,14 +30,14 @@ CHECKS = (
         "every attempt is answered, at the first SYN",
         "upstream service.go, networking.go",
         "a Service with endpoints",
-        (2, 3, 7, 11, 13, 46, 51, 52, 54, 55, 57, 58, 64),
+        (2, 3, 7, 11, 12, 13, 46, 51, 52, 54, 55, 57, 58, 64),
     ),
     Check(
         "responders",
         "only the Service's own pods answer, each with the uid that it was given",
         "KEP-752 (EndpointSlice)",
         "a Service with endpoints",
-        (2, 8, 33, 61, 62),
+        (2, 8, 33, 34, 35, 61, 62),
     ),
     Check(
         "coverage",
@@ -58,6 +58,7 @@ CHECKS = (
         "every pod gets its fair share of new connections",
         "kube-proxy: numgen random; docs/decisions/0002",
         "two endpoints or more",
+        (11,),
     ),
     Check(
         "turns",
@@ -70,21 +71,22 @@ CHECKS = (
         "nobody answers at an address or port where nothing was promised",
         "an expectation file: localhost: closed; kube-proxy --nodeport-addresses",
         "--expect with localhost: closed, over SSH",
+        (81,),
     ),
     Check(
         "affinity",
         "a client stays with one pod",
         "core/v1 sessionAffinity: ClientIP",
         "sessionAffinity: ClientIP",
-        (24, 27, 66, 67),
+        (24, 27, 29, 66, 67),
         "affinity",
     ),
     Check(
         "clients",
         "many clients with affinity spread over the pods",
-        "core/v1 sessionAffinity: ClientIP; docs/decisions/0009",
+        "core/v1 sessionAffinity: ClientIP; docs/decisions/0011",
         "sessionAffinity: ClientIP, two endpoints, and a client with many addresses",
-        (28,),
+        (27, 28),
         "affinity",
     ),
     Check(
@@ -92,7 +94,7 @@ CHECKS = (
         "pods see the client's own address",
         "core/v1 externalTrafficPolicy: Local",
         "externalTrafficPolicy: Local, and a client whose address is known",
-        (85,),
+        (5, 85),
         "client-address",
     ),
     Check(
@@ -107,7 +109,14 @@ CHECKS = (
         "a node without a local pod, or one that must not let us in, stays silent",
         "core/v1 externalTrafficPolicy: Local; nodeport.harness/allowed-sources",
         "externalTrafficPolicy: Local, or an allow list and a client whose address is known",
-        (41,),
+        (34, 35, 41, 86, 88, 95),
+    ),
+    Check(
+        "health-check",
+        "the health check port tells how many endpoints a node has: kube-proxy's code, headers and JSON",
+        "pkg/proxy/healthcheck/service_health.go",
+        "nodeport.harness/health-check-node-port",
+        (37, 86, 88),
     ),
     Check(
         "endpoints",
@@ -118,7 +127,7 @@ CHECKS = (
     Check(
         "sample",
         "not every way inside the cluster was asked; --focus asks more",
-        "docs/decisions/0008",
+        "docs/decisions/0010",
         "pods",
     ),
     Check(
@@ -126,9 +135,14 @@ CHECKS = (
         "a node says of itself that all is as it should be",
         "role forwarder",
         "nodes over SSH",
-        (50,),
+        (50, 71),
     ),
-    Check("rig", "the rig itself works; never a word about the data plane", "harness", "nothing"),
+    Check(
+        "rig",
+        "the rig itself works; never a word about the data plane",
+        "harness",
+        "nothing",
+    ),
 )  # fmt: skip
 
 IDS = tuple(check.id for check in CHECKS)

@@ -24,6 +24,8 @@ def checks_of(cell: Cell) -> tuple[str, ...]:
     kept = ("source",) if cell.source or cell.hides else ()
     if cell.depth is Depth.STICKY:
         return ("answers", "responders", "affinity", *kept)
+    if cell.depth is Depth.HEALTH:
+        return ("health-check",)
     if cell.depth is Depth.CLIENTS:
         return ("answers", "responders", "affinity", "clients")
     spread = ("spread",) if cell.depth is Depth.SPREAD and len(cell.endpoints) > 1 else ()
@@ -50,6 +52,8 @@ def verdicts(case: Case) -> list[Verdict]:
     kept = [promises.source(case)] if case.cell.source or case.cell.hides else []
     if case.cell.depth is Depth.STICKY:
         return [_answers(case), _responders(case), promises.affinity(case), *kept]
+    if case.cell.depth is Depth.HEALTH:
+        return [promises.health_check(case)]
     if case.cell.depth is Depth.CLIENTS:
         return [_answers(case), _responders(case), promises.affinity_of_many(case), promises.clients(case)]
     answers, responders, coverage = _answers(case), _responders(case), _coverage(case)

@@ -36,17 +36,19 @@ class Depth(StrEnum):
     COVERAGE = "coverage"
     STICKY = "sticky"
     CLIENTS = "clients"
+    HEALTH = "health"
     REFUSED = "refused"
     CLOSED = "closed"
     SILENT = "silent"
 
 
 class Way(StrEnum):
-    """What of a Service is asked: a node's nodePort, the Service's own address, or one that users gave it."""
+    """What of a Service is asked: a node's nodePort, its own address, one that users gave it, its health."""
 
     NODE_PORT = "nodePort"
     CLUSTER_IP = "ClusterIP"
     EXTERNAL_IP = "externalIP"
+    HEALTH = "health check"
 
 
 @dataclass(frozen=True, slots=True)

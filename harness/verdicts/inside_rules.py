@@ -19,7 +19,7 @@ WHOLE_NODE = frozenset({
 """Causes that break every Service on a node, and what its pods ask."""
 
 UNKEPT = {Kind.ASTRAY: "affinity-broken", Kind.HEARD: "not-dropped", Kind.HIDDEN: "source-hidden",
-          Kind.HUDDLED: "clients-huddled"}  # fmt: skip
+          Kind.HUDDLED: "clients-huddled", Kind.UNHEALTHY: "health-check-wrong"}  # fmt: skip
 
 
 def explain(symptoms: Sequence[Symptom], found: Sequence[Finding]) -> list[Finding]:
@@ -88,6 +88,9 @@ def _policies(pending: Sequence[Symptom]) -> list[Finding]:
         names = {name for each in counts for name in (*each.answers, *each.wrong)}
         if cause == "source-hidden":
             names = {address for each in counts for address in each.sources}
+        if cause == "health-check-wrong":
+            right = {end.pod for each in group for end in each.view.cell.endpoints}
+            names = {f"should be {', '.join(sorted(right))}", *(name for each in counts for name in each.wrong)}
         findings.append(Finding(cause, node, group, other=", ".join(sorted(names)) or "nobody"))
     return findings
 

@@ -60,6 +60,17 @@ def closed(case: Case) -> Verdict:
     return case.verdict("closed", status, told if status is Status.FAIL else f"transient: {told}")
 
 
+def health_check(case: Case) -> Verdict:
+    """A health check port tells the truth, in kube-proxy's words."""
+    both, (right,) = case.both, case.cell.endpoints
+    status = twice(case, lambda counts: counts.bad)
+    if status is Status.PASS:
+        return case.verdict("health-check", status, f"{both.n} of {both.n} times: {right.pod}")
+    told = ", ".join(filter(None, [outcomes(both), listed(both.wrong), listed(both.details)]))
+    told = f"should say {right.pod}, but of {both.n} attempts: {told}"
+    return case.verdict("health-check", status, told if status is Status.FAIL else f"transient: {told}")
+
+
 def affinity(case: Case) -> Verdict:
     """One client is answered by one pod."""
     if not case.both.answers:

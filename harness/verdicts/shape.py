@@ -35,6 +35,7 @@ class Kind(StrEnum):
     HIDDEN = "client address not kept"
     HUDDLED = "many clients, few pods"
     OPEN = "answer at an address that serves no nodePorts"
+    UNHEALTHY = "wrong health"
 
 
 class Mode(StrEnum):
@@ -237,6 +238,8 @@ def _symptoms(view: View, verdicts: list[Verdict]) -> list[Symptom]:
     failed = {verdict.check: verdict for verdict in verdicts}
     if view.cell.depth is Depth.REFUSED:
         return [Symptom(view, Kind.REFUSAL)] if failed else []
+    if view.cell.depth is Depth.HEALTH:
+        return [Symptom(view, Kind.UNHEALTHY)] if failed else []
     if view.cell.depth is Depth.SILENT:
         return [Symptom(view, Kind.HEARD)] if failed else []
     if view.cell.depth is Depth.CLOSED:

@@ -30,6 +30,9 @@ FLOOR = 40
 REFUSALS = 6
 """Attempts at a nodePort that must refuse: no more than the burst after which ICMP errors are held back."""
 
+UDP_REFUSALS = 2
+"""The same over UDP: a few nodePorts and ClusterIPs without endpoints share one such burst."""
+
 SILENCES = 4
 """Attempts at a nodePort that must stay silent: silence is not a matter of luck, and each costs a time-out."""
 
@@ -39,11 +42,15 @@ ENOUGH_FAILURES = 32
 CONFIRM_LIMIT = 2000
 """The most that is asked to see a rare failure again."""
 
-_FIXED = {Depth.REFUSED: REFUSALS, Depth.CLOSED: SILENCES, Depth.SILENT: SILENCES, Depth.STICKY: FLOOR}
+_FIXED = {Depth.REFUSED: REFUSALS, Depth.CLOSED: SILENCES, Depth.SILENT: SILENCES, Depth.STICKY: FLOOR,
+          Depth.HEALTH: SILENCES}  # fmt: skip
 """The sample sizes that depend on nothing."""
 
 UNHEARD = (Depth.REFUSED, Depth.CLOSED, Depth.SILENT)
 """How a cell is judged that nobody may answer."""
+
+_NO_MATTER_OF_LUCK = (*UNHEARD, Depth.HEALTH)
+"""Cells of which a few attempts say all."""
 
 ACTIVE_REFUSALS = (Outcome.REFUSED, Outcome.UNREACHABLE)
 """Outcomes by which a nodePort without endpoints keeps its promise: TCP RST or an ICMP error."""
@@ -165,8 +172,10 @@ def alarm(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Alarm:
 def next_round(cells: Sequence[Cell], tallies: Tallies, levels: Levels | None = None) -> tuple[Need, ...]:
     """The attempts to make next; none when all is settled. Vantage points that were lost are asked no more.
 
-    At most one UDP cell that must refuse is asked at a time from one vantage point to one node: the kernel sends
-    an ICMP error to one peer about once a second (``icmp_ratelimit``), so they would silence each other.
+    UDP cells that must refuse come before all others, and at most one at a time from one vantage point to one node: the
+    kernel sends an ICMP error to one peer about once a second (``icmp_ratelimit``), so they would silence each other;
+    and it sends none while it tells that peer, for other traffic, of a better way (inet_peer_xrlim_allow and
+    ip_rt_send_redirect share one clock).
     """
     budget = Budget.of(cells, levels or Levels())
     wanted = [
@@ -175,21 +184,21 @@ def next_round(cells: Sequence[Cell], tallies: Tallies, levels: Levels | None = 
         if cell.vantage not in tallies.lost
         if (need := _need(cell, tallies.of(cell), budget)) is not None
     ]
-    return tuple(_one_silent_peer_at_a_time(wanted))
+    limited = [need for need in wanted if _is_limited(need.cell)]
+    return tuple(_one_of_each_pair(limited) or wanted)
 
 
-def _one_silent_peer_at_a_time(wanted: Iterable[Need]) -> list[Need]:
-    asked: set[tuple[str, str]] = set()
-    allowed = []
-    for need in wanted:
-        limited = need.cell.depth is Depth.REFUSED and need.cell.key.target.protocol is Protocol.UDP
-        pair = (need.cell.vantage, need.cell.node)
-        if limited and pair in asked:
-            continue
-        if limited:
-            asked.add(pair)
-        allowed.append(need)
-    return allowed
+def _is_limited(cell: Cell) -> bool:
+    return cell.depth is Depth.REFUSED and cell.key.target.protocol is Protocol.UDP
+
+
+def _one_of_each_pair(needs: Iterable[Need]) -> list[Need]:
+    return list({(need.cell.vantage, need.cell.node): need for need in reversed(list(needs))}.values())[::-1]
+
+
+def _fixed(cell: Cell) -> int:
+    """The sample size of a cell of which a few attempts say all."""
+    return UDP_REFUSALS if _is_limited(cell) else _FIXED[cell.depth]
 
 
 def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
@@ -199,7 +208,7 @@ def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
     if crying is Alarm.NONE:
         return _ask(cell, tally.first.asked, _first_target(cell, tally.first, budget), _bound(cell, budget))
     second = tally.second or Counts()
-    if crying is Alarm.HARD and tally.first.bad and cell.depth not in UNHEARD:
+    if crying is Alarm.HARD and tally.first.bad and cell.depth not in _NO_MATTER_OF_LUCK:
         target = _hard_target(cell, tally, budget)
     else:
         target = _second_target(cell, second, crying, budget)
@@ -239,7 +248,7 @@ def limit(cell: Cell, budget: Budget) -> int:
     """The number of answers at which a stage gives up."""
     endpoints = len(cell.endpoints)
     if cell.depth in _FIXED:
-        return _FIXED[cell.depth]
+        return _fixed(cell)
     if cell.depth is Depth.COVERAGE or endpoints == 1:
         return max(FLOOR, stats.coverage_sample_of(cell.fair, budget.coverage))
     return max(FLOOR, sequential.cap(cell.fair, budget.spread, budget.beta))
@@ -247,8 +256,8 @@ def limit(cell: Cell, budget: Budget) -> int:
 
 def _first_target(cell: Cell, counts: Counts, budget: Budget) -> int:
     """How many attempts stage one should have made in all by the end of the next round."""
-    if cell.depth in UNHEARD:
-        return _FIXED[cell.depth] if counts.n == 0 else 0
+    if cell.depth in _NO_MATTER_OF_LUCK:
+        return _fixed(cell) if counts.n == 0 else 0
     if counts.asked == 0:
         return SCOUT
     return counts.asked + _quiet_target(cell, counts, budget.spread, budget)
@@ -272,8 +281,8 @@ def _quiet_target(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> i
 
 def _second_target(cell: Cell, second: Counts, crying: Alarm, budget: Budget) -> int:
     """How many attempts more to see a silent pod, a skew, a stray answer or a wrong refusal again."""
-    if cell.depth in UNHEARD:
-        return _FIXED[cell.depth] if second.asked == 0 else 0
+    if cell.depth in _NO_MATTER_OF_LUCK:
+        return _fixed(cell) if second.asked == 0 else 0
     if second.bad:
         return 0
     if crying is Alarm.COVERAGE:

@@ -1,0 +1,194 @@
+"""Several ports of a Service, TCP and UDP on one number, and health checks: proven on real nodes, and seen broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from harness.drivers import Wish
+from harness.model.cluster import Cluster
+from harness.model.plan import Plan
+from harness.model.progress import silent
+from harness.model.verdict import Status
+from harness.session import run, survey
+from harness.session.lab import Lab
+from harness.verdicts import Selection
+from tests.lab.faults import Injection, injected
+
+pytestmark = pytest.mark.lab
+
+MANIFESTS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: dns}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: dns}}
+  template:
+    metadata: {labels: {app: dns}}
+    spec:
+      containers:
+        - name: dns
+          image: coredns
+          ports: [{containerPort: 53, protocol: UDP}, {containerPort: 53}, {containerPort: 8080, name: web}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns}
+spec:
+  type: NodePort
+  selector: {app: dns}
+  ports:
+    - {name: udp, port: 53, protocol: UDP, nodePort: 30053}
+    - {name: tcp, port: 53, nodePort: 30053}
+    - {name: web, port: 80, targetPort: web, nodePort: 30080}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: local
+  annotations: {nodeport.harness/health-check-node-port: "32000"}
+spec:
+  type: NodePort
+  selector: {app: dns}
+  externalTrafficPolicy: Local
+  ports: [{port: 80, targetPort: 8080, nodePort: 30081}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: nobody}
+spec:
+  type: NodePort
+  ports: [{port: 53, protocol: UDP, nodePort: 30055}]
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("ports")
+    lab = Lab.at(folder, "ports", "nspawn")
+    manifests = folder / "dns.yaml"
+    manifests.write_text(MANIFESTS)
+    try:
+        lab.driver.up(Wish(3), lambda _text: None)
+        run.apply_only(lab, [str(manifests)], silent)
+        yield lab
+    finally:
+        lab.driver.down(lambda _text: None)
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Cluster:
+    return lab.cluster()
+
+
+@pytest.fixture(scope="module")
+def plan(lab: Lab, cluster: Cluster) -> Plan:
+    applied = lab.applied_plan(cluster)
+    assert applied is not None
+    return applied
+
+
+def lonely(plan: Plan) -> str:
+    """The node without a pod."""
+    return next(node.name for node in plan.nodes if node.name not in {pod.node for pod in plan.pods})
+
+
+def test_every_port_of_a_service_is_proven_by_itself(cluster: Cluster, plan: Plan) -> None:
+    found = survey.survey(cluster, plan, silent)
+    assert [str(verdict) for verdict in found.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []
+    passed = {f"{verdict.check}: {verdict.subject}" for verdict in found.verdicts if verdict.status is Status.PASS}
+    for node in plan.nodes:
+        for check, port in (
+            ("spread", "default/dns 53 on 30053/UDP"),
+            ("spread", "default/dns 53 on 30053/TCP"),
+            ("spread", "default/dns 80 on 30080/TCP"),
+            ("refused", "default/nobody 53 on 30055/UDP"),
+        ):
+            assert f"{check}: outside → {node.name}, {port}" in passed
+    told = {verdict.node: verdict.summary for verdict in found.verdicts if verdict.check == "health-check"}
+    right = {node.name: f"200 default/local {sum(pod.node == node.name for pod in plan.pods)}" for node in plan.nodes}
+    right[lonely(plan)] = "503 default/local 0"
+    assert {node: summary.partition(": ")[2] for node, summary in told.items()} == right
+    assert any(each.startswith("hairpin: pod/default/dns") and "UDP" in each for each in passed)
+
+
+def stranger(rule: str) -> str:
+    chain = "type filter hook prerouting priority -150;"
+    return f"nft 'table ip stranger {{ chain c {{ {chain} {rule}; }}; }}'"
+
+
+_THERE = ("nft list table ip stranger", "nft delete table ip stranger")
+
+
+def udp_swallowed(_plan: Plan) -> Injection:
+    return Injection("n2", stranger("udp dport 30053 drop"), *_THERE)
+
+
+def udp_refused(_plan: Plan) -> Injection:
+    return Injection("n2", stranger("udp dport 30053 reject"), *_THERE)
+
+
+def nobody_swallows(_plan: Plan) -> Injection:
+    return Injection("n1", stranger("udp dport 30055 drop"), *_THERE)
+
+
+def health_of_another_node(plan: Plan) -> Injection:
+    other = next(node for node in plan.nodes if node.name != lonely(plan))
+    translated = f"tcp dport 32000 dnat to {other.address}"
+    breaks = (
+        "nft 'table ip stranger { "
+        f"chain c {{ type nat hook prerouting priority -105; {translated}; }}; "
+        "chain d { type nat hook postrouting priority 90; tcp dport 32000 masquerade; }; }'"
+    )
+    return Injection(lonely(plan), breaks, *_THERE)
+
+
+def found_with(
+    fault: Callable[[Plan], Injection], focus: str, cluster: Cluster, plan: Plan
+) -> tuple[Injection, survey.Survey]:
+    injection = fault(plan)
+    with injected(cluster, injection):
+        return injection, survey.survey(cluster, plan, silent, Selection((focus,)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "outcome", "causes"),
+    [
+        pytest.param(udp_swallowed, "answers", "timeout", {"pre-dnat-drop"}, id="UDP meets silence"),
+        pytest.param(udp_refused, "answers", "refused", {"rule-missing", "pre-dnat-drop"}, id="UDP is refused"),
+    ],
+)
+def test_udp_that_fails_is_told_apart_from_tcp_on_the_same_number(
+    fault: Callable[[Plan], Injection], check: str, outcome: str, causes: set[str], cluster: Cluster, plan: Plan
+) -> None:
+    injection, found = found_with(fault, "on 30053/", cluster, plan)
+    failed = [verdict for verdict in found.verdicts if verdict.status is Status.FAIL]
+    assert any(each.check == check and each.node == "n2" and outcome in each.summary for each in failed), failed
+    assert {each.subject.rpartition("/")[2] for each in failed if each.check == check} == {"UDP"}
+    # How many refusals come through their limit of one a second decides what it looks most like.
+    assert {each.cause for each in found.diagnoses if each.node == injection.node} & causes
+
+
+def test_a_port_without_endpoints_that_swallows_udp_is_found(cluster: Cluster, plan: Plan) -> None:
+    injection, found = found_with(nobody_swallows, "refused", cluster, plan)
+    failed = [verdict for verdict in found.verdicts if verdict.status is Status.FAIL]
+    assert any(each.check == "refused" and each.node == injection.node for each in failed), failed
+    assert ("black-hole", injection.node) in {(each.cause, each.node) for each in found.diagnoses}
+
+
+def test_a_health_check_that_lies_is_found(cluster: Cluster, plan: Plan) -> None:
+    injection, found = found_with(health_of_another_node, "health-check", cluster, plan)
+    failures = [verdict for verdict in found.verdicts if verdict.status is Status.FAIL]
+    assert len(failures) == 1, [str(verdict) for verdict in failures]
+    (failed,) = failures
+    assert (failed.check, failed.node) == ("health-check", injection.node)
+    assert "should say 503 default/local 0" in failed.summary
+    assert "200 default/local 1" in failed.summary
+    assert ("health-check-wrong", injection.node) in {(each.cause, each.node) for each in found.diagnoses}
+
+
+def test_all_is_well_again_after_the_faults(cluster: Cluster, plan: Plan) -> None:
+    again = survey.survey(cluster, plan, silent)
+    assert [str(verdict) for verdict in again.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []
