@@ -7,6 +7,9 @@ answers        is every attempt answered, at the first SYN?                    o
 responders     do only the Service's own pods answer?                          one stranger, again
 coverage       does every pod answer?                                          one silent pod, again
 spread         has every pod its fair share?                                   a refuted fair share, again
+hairpin        does a pod that asks its own Service reach itself too?          never, where coverage fails
+clients        are many clients with affinity dealt enough pods?               too few for luck, again
+health-check   does the health check port tell how many endpoints are here?    another answer, again
 affinity       does a client stick to one pod, where that is promised?         answers of two pods, again
 source         do pods see the client's own address, where that is promised?   another address
 refused        is a nodePort without endpoints refused actively?               an answer, or silence, again
