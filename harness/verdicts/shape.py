@@ -234,14 +234,14 @@ def _view(cell: Cell, counts: Counts, sick: bool) -> View:
     return View(cell, counts, frozenset(unseen_pods(cell, counts)) if judged else frozenset(), sick)
 
 
+_OF_DEPTH = {Depth.REFUSED: Kind.REFUSAL, Depth.HEALTH: Kind.UNHEALTHY, Depth.SILENT: Kind.HEARD}
+"""What goes wrong in cells where only one thing can."""
+
+
 def _symptoms(view: View, verdicts: list[Verdict]) -> list[Symptom]:
     failed = {verdict.check: verdict for verdict in verdicts}
-    if view.cell.depth is Depth.REFUSED:
-        return [Symptom(view, Kind.REFUSAL)] if failed else []
-    if view.cell.depth is Depth.HEALTH:
-        return [Symptom(view, Kind.UNHEALTHY)] if failed else []
-    if view.cell.depth is Depth.SILENT:
-        return [Symptom(view, Kind.HEARD)] if failed else []
+    if view.cell.depth in _OF_DEPTH:
+        return [Symptom(view, _OF_DEPTH[view.cell.depth])] if failed else []
     if view.cell.depth is Depth.CLOSED:
         return [Symptom(view, Kind.OPEN, view.cell.key.target.address)] if failed else []
     order = [endpoint.pod for endpoint in view.cell.endpoints if endpoint.pod in view.silent]
