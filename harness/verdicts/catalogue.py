@@ -84,7 +84,7 @@ CHECKS = (
     Check(
         "clients",
         "many clients with affinity spread over the pods",
-        "core/v1 sessionAffinity: ClientIP; docs/decisions/0011",
+        "core/v1 sessionAffinity: ClientIP; docs/decisions/0013",
         "sessionAffinity: ClientIP, two endpoints, and a client with many addresses",
         (27, 28),
         "affinity",
@@ -127,7 +127,7 @@ CHECKS = (
     Check(
         "sample",
         "not every way inside the cluster was asked; --focus asks more",
-        "docs/decisions/0010",
+        "docs/decisions/0012",
         "pods",
     ),
     Check(
