@@ -44,7 +44,7 @@ class Place:
 
     @property
     def intent_file(self) -> Path:
-        """What that plan was made of."""
+        """What that plan was made of, as earlier versions kept it; now it is in the plan's own file."""
         return self.home / "intent.json"
 
     @property
