@@ -88,7 +88,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         with contextlib.suppress(process.TimeoutExpired):
             machines.making.wait(200)
     process.end_group(machines.making)
-    machines.harness("--driver", "vagrant", "down")
+    down = machines.harness("--driver", "vagrant", "down")
+    if not down.ok:
+        sys.stderr.write(f"machines are left, see {machines.folder}:\n{down.err}")
+        return
     process.run([sys.executable, "-m", "harness.drivers.vagrant", "host", "stop"], cwd=ROOT)
     shutil.rmtree(machines.folder, ignore_errors=True)
 

@@ -88,10 +88,10 @@ class VagrantDriver:
     def down(self, progress: Progress) -> None:
         """``vagrant destroy`` of the machines of this folder, and of nothing else."""
         with self._locked():
+            self._clear(progress)  # first: Vagrant takes a domain that it has forgotten for a fault
             if settings.created(self.folder):
                 progress("vagrant destroy")
                 program.call(self.folder, "destroy", "--force")
-            self._clear(progress)
             for name in ("inventory.yml", "ssh_config", "known_hosts", "vagrant.json"):
                 (self.home / name).unlink(missing_ok=True)
             snapshots.forget(self.home)
