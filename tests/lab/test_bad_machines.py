@@ -131,3 +131,23 @@ def test_a_renamed_machine_is_another_node_and_runs_all_it_shall(foreign: Foreig
     assert done.code == 0, done.out + done.err
     assert '"node": "new-name"' in foreign.on("c", "cat /etc/nodeport/state.json")
     mended(foreign)
+
+
+def test_host_keys_are_learnt_when_asked_for_and_then_checked(foreign: Foreign, healthy: Path, tmp_path: Path) -> None:
+    learnt = tmp_path / "known_hosts"
+    way_in = f"-o UserKnownHostsFile={learnt} -F {foreign.machines.ssh_config}"
+    source = foreign.inventory(ansible_ssh_common_args=way_in)
+    strange = foreign.harness("up", inventory=source)
+    assert strange.code == 4
+    assert all(
+        f"{name}: Host key verification failed; if it is new to you: --accept-new" in strange.err for name in "abc"
+    )
+    met = foreign.harness("up", "--accept-new", inventory=source)
+    assert met.code == 0, met.err
+    known = learnt.read_text()
+    assert foreign.harness("run", "-f", WEB_APP, inventory=source).code == 0
+    first, *others = known.splitlines(keepends=True)
+    learnt.write_text(" ".join([*first.split()[:2], others[-1].split()[2]]) + "\n" + "".join(others))
+    changed = foreign.harness("up", "--accept-new", inventory=source)
+    assert changed.code == 4, "a key that changed is never taken"
+    mended(foreign)

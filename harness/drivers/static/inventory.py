@@ -220,7 +220,7 @@ def _why(done: process.Completed) -> str:
     if done.code != 255 and not done.err:
         return "python3 is not installed there; on it: apt-get install python3"
     said = done.last_words()
-    return f"{said}; if it is new to you: --accept-new" if "ost key verification failed" in said else said
+    return f"{said.rstrip('.')}; if it is new to you: --accept-new" if "ost key verification failed" in said else said
 
 
 def complain(source: Path, silent: Mapping[str, str], ssh_config: Path) -> DriverError:
