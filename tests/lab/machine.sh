@@ -37,6 +37,6 @@ echo '# files'
 find /etc /usr /opt /srv /root /home /var/lib /var/spool -xdev \
   \( -path /var/lib/systemd/timers -o -name random-seed -o -path /var/lib/apt -o -path /var/lib/dpkg \
      -o -name __pycache__ -o -path /root/.ansible \) -prune -o -printf '%p %y %m %u:%g %l\n' | LC_ALL=C sort
-find /etc /usr/local /opt /srv /root /home -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+find /etc /usr/local /opt /srv /root /home -xdev -path /root/.ansible -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
 find /run -xdev -maxdepth 1 -print | LC_ALL=C sort
 ls -A /run/systemd/system /run/systemd/transient /run/netns 2>/dev/null || true

@@ -147,19 +147,22 @@ def test_a_pod_that_nobody_makes_anew_is_not_drained_by_accident(applied: Lab) -
     harness(applied, "uncordon", node)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_watch_ends_cleanly_by_itself_and_by_control_c(applied: Lab) -> None:
     lines = harness(applied, "watch", "web-service", "--for", "2", "--json").out.splitlines()
     seen = [json.loads(line) for line in lines]
     assert {each["node"] for each in seen} == {"n1", "n2", "n3"}
     assert {pod for each in seen for pod in each["answers"]} == {pod["name"] for pod in pods(applied)}
     assert all(each["failures"] == {} for each in seen)
-    endless = process.start(
-        [HARNESS, "--lab", applied.name, "watch"], cwd=applied.folder, stdout=process.PIPE, stderr=process.PIPE
-    )
-    assert endless.stdout is not None
-    assert b"n1  " in endless.stdout.readline()
-    os.kill(endless.pid, signal.SIGINT)
-    _, err = endless.communicate(timeout=20)
+    watching = [HARNESS, "--lab", applied.name, "watch"]
+    with process.start(watching, cwd=applied.folder, stdout=process.PIPE, stderr=process.PIPE) as endless:
+        try:
+            assert endless.stdout is not None
+            assert b"n1  " in endless.stdout.readline()
+            os.kill(endless.pid, signal.SIGINT)
+            _, err = endless.communicate(timeout=20)
+        finally:
+            process.end_group(endless)
     assert endless.returncode == 0, err
     assert b"requests, 0 failed" in err
     assert b"Traceback" not in err

@@ -106,8 +106,9 @@ except (BrokenPipeError, ConnectionResetError):
 
 def test_only_root_is_listened_to(rig: Rig) -> None:
     rig.converge(state(1, port(30008, PODS[0])))
-    for folder in (rig.runtime, *rig.runtime.parents[:3]):
-        folder.chmod(0o755)
+    for folder in (rig.runtime, *rig.runtime.parents):
+        if folder.stat().st_mode & 0o777 == 0o700:  # pytest's own
+            folder.chmod(0o755)
     said = process.check([PYTHON, "-c", STRANGER, rig.runtime / "control"], what="ask as nobody").out
     assert said == "b''\n"
     assert rig.relay_running
