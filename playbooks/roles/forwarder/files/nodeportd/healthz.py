@@ -88,6 +88,9 @@ class HealthChecks:
 class _Server(ThreadingTCPServer):
     """No ``HTTPServer``: that asks DNS for its own name before it listens."""
 
+    request_queue_size = 128
+    """Load balancers ask all at once; with the library's 5 some of them wait a second for their second SYN."""
+
     daemon_threads = True
     allow_reuse_address = True
 
