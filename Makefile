@@ -15,8 +15,9 @@ help:
 demo: setup
 	$(SUDO) $(BIN)/harness --lab demo run -f examples/web-app.yaml --destroy always
 
+# Files side by side, each with nodes of its own; those with nodes first.
 test: setup
-	$(SUDO) $(BIN)/pytest
+	$(SUDO) $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/pytest tests/test_house.py tests/unit tests/cases
