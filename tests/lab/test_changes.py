@@ -154,7 +154,7 @@ def test_watch_ends_cleanly_by_itself_and_by_control_c(applied: Lab) -> None:
     assert {each["node"] for each in seen} == {"n1", "n2", "n3"}
     assert {pod for each in seen for pod in each["answers"]} == {pod["name"] for pod in pods(applied)}
     assert all(each["failures"] == {} for each in seen)
-    watching = [HARNESS, "--lab", applied.name, "watch"]
+    watching: list[str | Path] = [HARNESS, "--lab", applied.name, "watch"]
     with process.start(watching, cwd=applied.folder, stdout=process.PIPE, stderr=process.PIPE) as endless:
         try:
             assert endless.stdout is not None
