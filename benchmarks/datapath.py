@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import sys
 import tempfile
@@ -219,6 +220,8 @@ def _responder(name: str, _folder: Path) -> list[str | Path]:
 
 
 def _nginx(name: str, folder: Path) -> list[str | Path]:
+    if shutil.which("nginx") is None:
+        raise SystemExit("nginx is not here: install nginx-light and stop its service, or say --server responder")
     settings = folder / f"{name}.conf"
     settings.write_text(NGINX.format(name=name, folder=folder))
     return ["nginx", "-p", folder, "-e", "stderr", "-c", settings]
