@@ -28,6 +28,7 @@ _STYLE = """
 *{box-sizing:border-box}body{margin:0 auto;max-width:72rem;padding:2rem 1.2rem;background:var(--ground);
 color:var(--ink);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.7rem;margin:0}
 h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
+td.PASS,td.FAIL,td.ERROR,td.INCONCLUSIVE,td.SKIP{white-space:nowrap}
 .PASS{color:var(--good)}.FAIL,.ERROR{color:var(--bad)}.INCONCLUSIVE{color:var(--odd)}.SKIP,.faint{color:var(--faint)}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{padding:.4rem .6rem;text-align:right;
 border-bottom:1px solid var(--line);vertical-align:top}th{font-weight:600;font-size:.85rem;color:var(--faint)}

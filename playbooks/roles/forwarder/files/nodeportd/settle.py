@@ -122,7 +122,8 @@ def settle(generation: int, file: Path, told: Path) -> None:
             left = unsettled(generation, file, told)
     if left:
         shown = "; ".join(left[:10])
-        raise Unsettled(f"nodeportd does not run generation {generation} after {SECONDS:g} s: {shown}")
+        said = f"its last words: {_last_words()}"
+        raise Unsettled(f"nodeportd does not run generation {generation} after {SECONDS:g} s: {shown}; {said}")
 
 
 def await_pods(file: Path, told: Path) -> Mapping[str, str]:
@@ -137,6 +138,22 @@ def await_pods(file: Path, told: Path) -> Mapping[str, str]:
         time.sleep(POLL)
         left = coming(file, told)
     return {pod: why for pod, why in unready(told).items() if pod in awaited}
+
+
+def _last_words() -> str:
+    """What the daemon, and systemd about it, said last."""
+    journal = [
+        "journalctl",
+        "--unit",
+        UNIT,
+        "--lines=4",
+        "--output=short-precise",
+        "--no-hostname",
+        "--no-pager",
+        "--quiet",
+    ]
+    done = subprocess.run(journal, check=False, capture_output=True, text=True, errors="replace")
+    return " | ".join(done.stdout.split("\n")).strip(" |") or "none"
 
 
 def _systemctl(*words: str) -> bool:
