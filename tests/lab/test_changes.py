@@ -133,6 +133,7 @@ def test_a_drained_node_has_no_pods_and_answers_all_the_same(applied: Lab) -> No
     assert 'node "n9" not found' in harness(applied, "drain", "n9", code=2).err
 
 
+@pytest.mark.long
 def test_a_pod_that_nobody_makes_anew_is_not_drained_by_accident(applied: Lab) -> None:
     solo = applied.folder / "solo.yaml"
     text = "apiVersion: v1\nkind: Pod\nmetadata: {name: solo}\nspec: {containers: [{name: web, image: nginx}]}\n"

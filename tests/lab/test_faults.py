@@ -63,7 +63,12 @@ def test_a_fault_is_found_and_named(fault: Fault, cluster: Cluster, plan: Plan) 
     assert not_passing(survey.survey(cluster, plan, silent)) == []
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.held], ids=lambda fault: fault.name)
+HELD = [fault for fault in FAULTS if fault.held]
+
+
+@pytest.mark.parametrize("fault", [
+    pytest.param(fault, id=fault.name, marks=() if fault is HELD[0] else pytest.mark.long) for fault in HELD
+])  # fmt: skip
 def test_a_fault_is_found_and_named_when_its_pod_is_not_used_any_more(
     fault: Fault, cluster: Cluster, plan: Plan
 ) -> None:

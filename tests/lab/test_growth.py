@@ -42,6 +42,7 @@ def proven(foreign: Foreign, names: str) -> Path:
     return source
 
 
+@pytest.mark.long
 def test_a_node_is_added_removed_and_replaced(foreign: Foreign) -> None:
     proven(foreign, "ab")
     before = {name: foreign.on(name, ALIVE) for name in "ab"}

@@ -148,7 +148,7 @@ _THERE = ("nft list table ip stranger", "nft delete table ip stranger")
     [
         pytest.param(no_hairpin, "hairpin", "hairpin-broken", "web", id="a pod does not reach itself"),
         pytest.param(no_cluster_ip, "answers", "cluster-ip-broken", "", id="a ClusterIP leads nowhere"),
-        pytest.param(pods_shut_in, "answers", "pods-cut-off", "idle", id="pods are shut in"),
+        pytest.param(pods_shut_in, "answers", "pods-cut-off", "idle", id="pods are shut in", marks=pytest.mark.long),
         pytest.param(pods_of_others_shut_out, "answers", "pod-ingress-broken", "idle", id="pods are shut out"),
         pytest.param(pods_hidden, "source", "source-hidden", "idle", id="a pod is hidden from pods elsewhere"),
         pytest.param(refused_in_place_of_silence, "dropped", "not-dropped", "idle", id="refused in place of silence"),

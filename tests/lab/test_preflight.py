@@ -130,6 +130,7 @@ def test_a_firewall_that_would_drop_is_named(foreign: Foreign, kind: str) -> Non
     assert told in said
 
 
+@pytest.mark.long
 def test_what_is_accepted_refuses_nothing_and_firewalls_that_let_us_through_neither(foreign: Foreign) -> None:
     drop, mend, _ = FIREWALLS["docker"]
     foreign.on("a", drop)

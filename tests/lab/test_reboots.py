@@ -148,6 +148,7 @@ def test_a_node_that_is_not_there_is_named(folder: Path) -> None:
     assert "nodes: n1, n2, n3" in done.err
 
 
+@pytest.mark.long
 def test_what_does_not_come_back_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settle, "SECONDS", 2.0)
     harness(folder, "exec", "n2", "--", "systemctl", "disable", "nodeportd")

@@ -82,6 +82,7 @@ def test_reset_of_a_machine_without_our_work_changes_nothing(foreign: Foreign) -
     assert difference(before, dump(foreign)) == []
 
 
+@pytest.mark.long
 def test_packages_that_came_with_us_go_again_unless_others_need_them(foreign: Foreign) -> None:
     foreign.on("a", ARCHIVE, timeout=60)
     source, before = foreign.inventory(), foreign.on("a", PACKAGES)

@@ -85,7 +85,7 @@ def test_a_broken_manifest_is_refused_and_nothing_is_made(file: Path, folder: Pa
 
 
 @pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("seconds", [1.5, 4.0])
+@pytest.mark.parametrize("seconds", [pytest.param(1.5, marks=pytest.mark.long), 4.0])
 def test_ctrl_c_leaves_nothing_and_the_next_run_works(seconds: float, folder: Path) -> None:
     child = process.start([HARNESS, "run", "-f", EXAMPLES / "web-app.yaml"], cwd=folder)
     with pytest.raises(TimeoutError):

@@ -42,7 +42,7 @@ spec:
 """
 
 
-QUICK = ("relay-down", "relay-stuck", "endpoint-left-out", "input-drop", "forward-drop")
+QUICK = ("relay-down", "relay-stuck", "endpoint-left-out")
 """Causes that are looked for always; the others are found in the same way on nftables."""
 
 
