@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from harness.support import clock, process
+from harness.support import clock, netns, process
 
 PROGRAM = Path(__file__).parents[2] / "playbooks/roles/forwarder/files/nodeportd"
 PYTHON = "/usr/bin/python3"
@@ -169,8 +169,7 @@ class Rig:
 
     def _namespaces(self) -> None:
         for name in (self.client, self.node, self.pod):
-            process.check(["ip", "netns", "add", name], what="make a namespace")
-            self._undo.callback(process.run, ["ip", "netns", "delete", name])
+            self._undo.enter_context(netns.added(name))
             self.ip(name, "link set lo up")
         self.ip(self.node, f"link add client type veth peer name eth0 netns {self.client}")
         self.ip(self.node, f"link add cni0 type veth peer name eth0 netns {self.pod}")

@@ -24,7 +24,7 @@ from harness import manifests, plan
 from harness.converge import hostvars
 from harness.errors import ManifestError, PlanError
 from harness.model.cluster import Node
-from harness.support import process
+from harness.support import netns, process
 
 pytestmark = pytest.mark.lab
 
@@ -87,9 +87,8 @@ _PODS = {
 def network() -> Iterator[str]:
     """A network namespace in which nft may check."""
     name = f"hostile-{secrets.token_hex(3)}"
-    process.check(["ip", "netns", "add", name], what="make a namespace")
-    yield name
-    process.check(["ip", "netns", "delete", name], what="remove a namespace")
+    with netns.added(name):
+        yield name
 
 
 def document(objects: list[dict[str, Any]]) -> dict[str, Any]:

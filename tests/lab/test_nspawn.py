@@ -13,10 +13,10 @@ import pytest
 
 from harness.drivers import Place, Wish
 from harness.drivers.nspawn import NspawnDriver, cgroups, lock, machine, recipe, root
-from harness.drivers.nspawn.names import LABS, NETNS, Names
+from harness.drivers.nspawn.names import LABS, Names
 from harness.errors import DriverError
 from harness.model.cluster import Cluster
-from harness.support import clock, process
+from harness.support import clock, netns, process
 
 pytestmark = pytest.mark.lab
 
@@ -50,7 +50,7 @@ def _began(cluster: Cluster, node: str) -> str:
 def _traces(driver: NspawnDriver) -> list[str]:
     """Everything on this machine that bears the lab's id: files, namespaces, groups, mounts, processes, links."""
     names = driver.names
-    places = [Path("/run"), NETNS, Path("/run/systemd/nspawn/propagate"), LABS]
+    places = [Path("/run"), netns.FOLDER, Path("/run/systemd/nspawn/propagate"), LABS]
     places += [path / "nodeport-harness" for path in cgroups.hierarchies()]
     found = [str(path) for place in places for path in place.glob(f"*{names.id}*")]
     found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if names.id in line]
@@ -93,7 +93,7 @@ def _folder(names: Names) -> Path:
 
 
 def _fabric(names: Names) -> Path:
-    return NETNS / names.fabric
+    return netns.FOLDER / names.fabric
 
 
 def _first_key(names: Names) -> Path:
@@ -109,7 +109,7 @@ def _last_supervisor(names: Names) -> Path:
 
 
 def _last_namespace(names: Names) -> Path:
-    return NETNS / names.machine("n3")
+    return netns.FOLDER / names.machine("n3")
 
 
 def _sockets(names: Names) -> Path:

@@ -17,7 +17,7 @@ from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Target
 from harness.model.workload import Protocol
 from harness.probes.prober import Pace, Prober
 from harness.probes.transport import LocalStreams
-from harness.support import process
+from harness.support import netns, process
 
 pytestmark = pytest.mark.lab
 
@@ -34,7 +34,7 @@ class Pair:
 
     def probe(self, *jobs: tuple[str, int, Protocol], count: int = 1, pace: Pace | None = None) -> list[Attempt]:
         """So many attempts at each address, port and protocol, from the client."""
-        prober = Prober(OUTSIDE, LocalStreams(Path("/run/netns") / self.client), pace=pace)
+        prober = Prober(OUTSIDE, LocalStreams(netns.FOLDER / self.client), pace=pace)
         try:
             return list(prober.run([Job(OUTSIDE, Target("n1", *job), count) for job in jobs]))
         finally:
@@ -56,9 +56,7 @@ def rules(namespace: str, *rules: str, hook: str = "input", sets: tuple[str, ...
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     pair = Pair(f"prb-c{os.getpid()}", f"prb-s{os.getpid()}")
-    try:
-        ip("netns", "add", pair.client)
-        ip("netns", "add", pair.server)
+    with netns.added(pair.client, pair.server):
         ip("-n", pair.client, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", pair.server)
         for name, address in ((pair.client, "10.77.0.1/24"), (pair.server, f"{ADDRESS}/24")):
             ip("-n", name, "addr", "add", address, "dev", "eth0")
@@ -66,9 +64,6 @@ def pair() -> Iterator[Pair]:
             ip("-n", name, "link", "set", "eth0", "up")
         with _served(pair.server):
             yield pair
-    finally:
-        for name in (pair.client, pair.server):
-            process.run(["ip", "netns", "delete", name])
 
 
 @contextmanager

@@ -24,11 +24,11 @@ from harness.drivers.nspawn import (
     ssh,
     state,
 )
-from harness.drivers.nspawn.names import CLIENTS, GATEWAY, MOST_NODES, NETNS, Names, node_address, node_name
+from harness.drivers.nspawn.names import CLIENTS, GATEWAY, MOST_NODES, Names, node_address, node_name
 from harness.drivers.nspawn.state import LabState
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
-from harness.support import interrupts
+from harness.support import interrupts, netns
 
 _BOOT_SECONDS = 60.0
 _AT_ONCE = 8
@@ -224,7 +224,7 @@ class NspawnDriver:
             nodes=known.nodes,
             inventory=self.home / "inventory.yml",
             ssh_config=self.home / "ssh_config",
-            client_netns=NETNS / self.names.fabric,
+            client_netns=netns.FOLDER / self.names.fabric,
             client_address=GATEWAY,
             client_range=CLIENTS,
         )

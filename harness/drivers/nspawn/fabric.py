@@ -5,13 +5,14 @@ The port of a node, and the node's namespace, are made by its supervisor at ever
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 
-from harness.drivers.nspawn.names import CLIENTS, GATEWAY, NETNS, Names
+from harness.drivers.nspawn.names import CLIENTS, GATEWAY, Names
 from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
-from harness.support import process
+from harness.support import netns, process
 from harness.support.files import write_atomic
 
 _BRIDGE = (
@@ -33,7 +34,7 @@ def port(node: str) -> str:
 
 def ports(names: Names) -> set[str] | None:
     """The ports that are plugged in, ``None`` when there is no whole fabric."""
-    if not (NETNS / names.fabric).exists():
+    if not (netns.FOLDER / names.fabric).exists():
         return None
     done = process.run(["ip", "-n", names.fabric, "-json", "link", "show"])
     links = json.loads(done.out or "[]") if done.ok else []
@@ -49,7 +50,7 @@ def make(names: Names) -> None:
     """
     remove(names.fabric)
     try:
-        process.check(["ip", "netns", "add", names.fabric], what="making the lab's network")
+        netns.add(names.fabric)
         process.check(["ip", "-n", names.fabric, "-batch", "-"], stdin="\n".join(_BRIDGE) + "\n",
                       what="making the lab's network")  # fmt: skip
     except RigError as error:
@@ -86,11 +87,11 @@ def introduce(names: Names, nodes: Sequence[Node], running: Sequence[Node]) -> N
 
 def unplug(names: Names, node: str) -> None:
     """Remove a node's port at once: the kernel would do it in its own time after the namespace is gone."""
-    if (NETNS / names.fabric).exists():
+    if (netns.FOLDER / names.fabric).exists():
         process.run(["ip", "-n", names.fabric, "link", "delete", port(node)])
 
 
 def remove(namespace: str) -> None:
     """Remove a namespace, if it is there; nothing may run in it any more."""
-    if (NETNS / namespace).exists():
-        process.run(["ip", "netns", "delete", namespace])
+    with contextlib.suppress(RigError):
+        netns.delete(namespace)

@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from harness.drivers.nspawn import cgroups, disk, fabric
-from harness.drivers.nspawn.names import NETNS, Names
+from harness.drivers.nspawn.names import Names
 from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
-from harness.support import clock, process
+from harness.support import clock, netns, process
 
 _SUPERVISOR = Path(__file__).with_name("supervise.sh")
 _NSPAWN = Path("/run/systemd/nspawn")
@@ -66,7 +66,7 @@ def runs(names: Names, node: str) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return False
-    return names.machine(node).encode() in words and (NETNS / names.machine(node)).exists()
+    return names.machine(node).encode() in words and (netns.FOLDER / names.machine(node)).exists()
 
 
 def console_tail(names: Names, node: str, lines: int = 5) -> str:
@@ -145,7 +145,7 @@ def _processes(machines: Collection[str]) -> Iterator[int]:
     spaces = set()
     for name in machines:
         with contextlib.suppress(OSError):
-            spaces.add((NETNS / name).stat().st_ino)
+            spaces.add((netns.FOLDER / name).stat().st_ino)
     for pid, words in process_table():
         with contextlib.suppress(OSError):
             supervises = any(word.endswith(b"/supervise.sh") for word in words) and names.intersection(words)

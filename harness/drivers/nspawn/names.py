@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.support import netns
+
 LABS = Path("/var/lib/nodeport-harness/labs")
-NETNS = Path("/run/netns")
 GATEWAY = "192.168.56.1"
 """The outside client's address, in the fabric."""
 
@@ -59,7 +60,7 @@ class Names:
 
     def namespaces(self) -> tuple[Path, ...]:
         """The namespaces of this lab that exist now."""
-        return tuple(sorted(NETNS.glob(f"nph-{self.id}-*")))
+        return tuple(sorted(netns.FOLDER.glob(f"nph-{self.id}-*")))
 
 
 def node_name(number: int) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 import yaml
 
 from harness.drivers.nspawn.machine import process_table
-from harness.drivers.nspawn.names import NETNS, Names
+from harness.drivers.nspawn.names import Names
 from harness.errors import DriverError
 from harness.model.cluster import Cluster, Node
-from harness.support import process
+from harness.support import netns, process
 from harness.support.files import write_atomic
 
 _FDPASS = Path(__file__).with_name("fdpass.py")
@@ -62,7 +62,7 @@ def config(names: Names, cluster: Cluster) -> str:
     """``ssh_config``, see ssh_config(5): ``ssh -F`` it from anywhere on this machine."""
     hosts = "".join(f"Host {node.name} {node.address}\n  HostName {node.address}\n\n" for node in cluster.nodes)
     keys_folder = names.folder / "keys"
-    inside = ["nsenter", f"--net={NETNS / names.fabric}", sys.executable, "-SE", str(_FDPASS)]
+    inside = ["nsenter", f"--net={netns.FOLDER / names.fabric}", sys.executable, "-SE", str(_FDPASS)]
     proxy = shlex.join(inside).replace("%", "%%")
     return (
         f"# Lab {cluster.lab}: ssh -F {shlex.quote(str(cluster.ssh_config))} {cluster.nodes[0].name}\n\n{hosts}Host *\n"
@@ -102,7 +102,7 @@ def inventory(names: Names, cluster: Cluster) -> str:
 def silent_nodes(names: Names, nodes: Sequence[Node], within: float) -> list[Node]:
     """The nodes that send no SSH banner within so many seconds."""
     done = process.run(
-        ["nsenter", f"--net={NETNS / names.fabric}", sys.executable, "-SE", _AWAIT, str(within),
+        ["nsenter", f"--net={netns.FOLDER / names.fabric}", sys.executable, "-SE", _AWAIT, str(within),
          *(node.address for node in nodes)],
         timeout=within + 30,
     )  # fmt: skip

@@ -13,9 +13,9 @@ import signal
 from pathlib import Path
 
 from harness.errors import DriverError
-from harness.support import clock, process
+from harness.support import clock, netns, process
 
-NETNS = Path("/run/netns/nodeport-vms")
+NETNS = netns.FOLDER / "nodeport-vms"
 FOLDER = Path("/run/nodeport-harness/vm-host")
 SOCKET = Path("/run/libvirt/libvirt-sock")
 _PROGRAMS = ("virtlogd", "libvirtd")
@@ -32,7 +32,7 @@ def start() -> None:
         raise DriverError("a libvirt runs here already", hint="`make vm-host` is not needed: go on with `vagrant up`")
     stop()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    process.check(["ip", "netns", "add", NETNS.name], what="making the network namespace of the VMs")
+    netns.add(NETNS.name)
     process.check(["ip", "-n", NETNS.name, "link", "set", "lo", "up"], what="making the network namespace of the VMs")
     _let_libvirt_see_kvm()
     inside = ["nsenter", f"--net={NETNS}"]
@@ -55,8 +55,7 @@ def stop() -> None:
                 os.kill(pid, signal.SIGTERM)
             clock.until(lambda name=name: _gone(name), what=f"the end of {name}", within=30, failure=DriverError)  # type: ignore[misc]
     _end_dnsmasq()
-    if NETNS.exists():
-        process.check(["ip", "netns", "delete", NETNS.name], what="removing the network namespace of the VMs")
+    netns.delete(NETNS.name)
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
