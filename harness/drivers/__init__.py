@@ -43,14 +43,9 @@ class Place:
         return self.home / "plan.json"
 
     @property
-    def intent_file(self) -> Path:
-        """What that plan was made of, as earlier versions kept it; now it is in the plan's own file."""
-        return self.home / "intent.json"
-
-    @property
     def record(self) -> tuple[Path, ...]:
         """The files that say what the nodes were given. They are part of their state: a snapshot takes them along."""
-        return (self.plan_file, self.intent_file)
+        return (self.plan_file,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers import Wish
-from harness.session.lab import Lab
 from tests.lab.foreign import WEB_APP, Foreign
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -24,11 +23,8 @@ LOCKED = (
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    lab = Lab.at(tmp_path_factory.mktemp("bad"), "bad", "nspawn")
-    try:
-        yield Foreign(lab.driver.up(Wish(3), lambda _text: None), tmp_path_factory.mktemp("user"))
-    finally:
-        lab.driver.down(lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("bad")) as lab:
+        yield Foreign(lab.cluster(), tmp_path_factory.mktemp("user"))
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.drivers import Wish
-from harness.session.lab import Lab
 from harness.support import process
 from tests.lab.foreign import ROOT, WEB_APP, Foreign
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -57,16 +56,11 @@ RESET = ROOT / "playbooks" / "reset.yml"
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    lab = Lab.at(tmp_path_factory.mktemp("hand"), "hand", "nspawn")
-    try:
-        foreign = Foreign(
-            lab.driver.up(Wish(2, ("bookworm", "trixie")), lambda _text: None), tmp_path_factory.mktemp("user")
-        )
+    with with_nodes(tmp_path_factory.mktemp("hand"), 2, ("bookworm", "trixie")) as lab:
+        foreign = Foreign(lab.cluster(), tmp_path_factory.mktemp("user"))
         for name in "ab":
             foreign.on(name, USER)
         yield foreign
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 @pytest.fixture(scope="module")

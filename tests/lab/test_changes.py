@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers import Wish
 from harness.session.lab import Lab
 from harness.support import clock, process
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -24,12 +24,8 @@ HARNESS = Path(sys.executable).with_name("harness")
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.at(tmp_path_factory.mktemp("changes"), "changes", "nspawn")
-    try:
-        lab.driver.up(Wish(3), lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("changes")) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 @pytest.fixture

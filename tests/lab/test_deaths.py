@@ -23,6 +23,7 @@ from harness.session import inspect, run, survey
 from harness.session.lab import Lab
 from harness.support import clock, process
 from tests.lab.faults import awaited, on
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -72,12 +73,8 @@ SOON = 3.0
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.at(tmp_path_factory.mktemp("deaths"), "deaths", "nspawn")
-    try:
-        lab.driver.up(Wish(3), lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("deaths")) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +91,6 @@ def applied(lab: Lab, first_words: list[str]) -> Lab:
     assert first_words
     apply(lab)
     return lab
-
-
-@pytest.fixture
-def cluster(lab: Lab) -> Cluster:
-    return lab.cluster()
 
 
 @pytest.fixture

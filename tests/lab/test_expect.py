@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.progress import silent
 from harness.model.run import Run
@@ -19,19 +18,16 @@ from harness.session import foreign, run
 from harness.session.lab import Lab
 from harness.support import process
 from tests.lab import haproxy
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    lab = Lab.at(tmp_path_factory.mktemp("machines"), "foreign", "nspawn")
-    try:
-        cluster = lab.driver.up(Wish(3), lambda _text: None)
-        haproxy.install(cluster, tmp_path_factory.mktemp("packages"))
-        yield cluster
-    finally:
-        lab.driver.down(lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("machines")) as lab:
+        haproxy.install(lab.cluster(), tmp_path_factory.mktemp("packages"))
+        yield lab.cluster()
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.model.verdict import Status
-from harness.session import run, sources, survey
+from harness.session import sources, survey
 from harness.session.lab import Lab
 from tests.lab.faults import FAULTS, Fault, awaited, injected, on, victim
+from tests.lab.labs import with_applied
 
 pytestmark = pytest.mark.lab
 
@@ -23,25 +23,8 @@ WEB_APP = Path(__file__).parents[2] / "examples" / "web-app.yaml"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.at(tmp_path_factory.mktemp("faults"), "faults", "nspawn")
-    try:
-        lab.driver.up(Wish(3), lambda _text: None)
-        run.apply_only(lab, [str(WEB_APP)], silent)
+    with with_applied(tmp_path_factory.mktemp("faults"), WEB_APP) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab) -> Cluster:
-    return lab.cluster()
-
-
-@pytest.fixture(scope="module")
-def plan(lab: Lab, cluster: Cluster) -> Plan:
-    applied = lab.applied_plan(cluster)
-    assert applied is not None
-    return applied
 
 
 def not_passing(found: survey.Survey) -> list[str]:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.drivers import Wish
-from harness.session.lab import Lab
 from tests.lab.foreign import WEB_APP, Foreign
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -24,11 +23,8 @@ ROUTES = "ip route show proto 77 | grep -c ' via '"
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    lab = Lab.at(tmp_path_factory.mktemp("growth"), "growth", "nspawn")
-    try:
-        yield Foreign(lab.driver.up(Wish(3), lambda _text: None), tmp_path_factory.mktemp("user"))
-    finally:
-        lab.driver.down(lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("growth")) as lab:
+        yield Foreign(lab.cluster(), tmp_path_factory.mktemp("user"))
 
 
 def proven(foreign: Foreign, names: str) -> Path:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.model.verdict import Status
-from harness.session import run, survey
+from harness.session import survey
 from harness.session.lab import Lab
 from harness.verdicts import Selection
 from tests.lab.faults import SETTLE, Injection, injected
+from tests.lab.labs import with_applied
 
 pytestmark = pytest.mark.lab
 
@@ -54,27 +54,10 @@ spec:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("inside")
-    lab = Lab.at(folder, "inside", "nspawn")
     manifests = folder / "app.yaml"
     manifests.write_text(MANIFESTS)
-    try:
-        lab.driver.up(Wish(3), lambda _text: None)
-        run.apply_only(lab, [str(manifests)], silent)
+    with with_applied(folder, manifests) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab) -> Cluster:
-    return lab.cluster()
-
-
-@pytest.fixture(scope="module")
-def plan(lab: Lab, cluster: Cluster) -> Plan:
-    applied = lab.applied_plan(cluster)
-    assert applied is not None
-    return applied
 
 
 def home(plan: Plan, name: str) -> str:

@@ -15,7 +15,7 @@ _OWN_RUN = 'while umount --recursive /run/netns 2>/dev/null; do :; done; mount -
 
 
 def left_in_run(script: str) -> list[str]:
-    """Run Python with an empty ``/run``; afterwards: what of ours or netns is in it, and whether the folder of names is a mount."""
+    """Run Python with an empty ``/run``; return what stays in it and whether names are still mounted."""
     end = "print(*sorted(p.name for p in Path('/run').glob('n*')), 'mounted' if netns._mounted() else '')"
     head = "from pathlib import Path\nfrom harness.support import netns, process\n"
     text = "\n".join([head, dedent(script), end])

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.progress import silent
 from harness.model.run import Run
@@ -16,6 +15,7 @@ from harness.model.verdict import Status
 from harness.session import remote, run, survey
 from harness.session.lab import Lab
 from tests.lab.faults import Injection, injected
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -27,15 +27,12 @@ ip address add 10.99.0.{n}/24 dev eth0"""
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two nodes, each with a second address on its link, and a third on a link of its own that leads nowhere."""
-    lab = Lab.at(tmp_path_factory.mktemp("machines"), "addresses", "nspawn")
-    try:
-        cluster = lab.driver.up(Wish(2), lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("machines"), 2) as lab:
+        cluster = lab.cluster()
         for number, node in enumerate(cluster.nodes, 1):
             done = remote.run(cluster, node.name, ["sh", "-ec", SECOND.format(n=number)])
             assert done.ok, done.err
         yield cluster
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 def machines_with(machines: Cluster, folder: Path, **words: object) -> Lab:

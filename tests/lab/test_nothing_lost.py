@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from harness import probes
-from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.observation import Attempt, Outcome, Target
 from harness.model.progress import silent
 from harness.model.workload import Protocol
 from harness.plan import alter
-from harness.session import change, remote, run
+from harness.session import change, remote
 from harness.session.lab import Lab
+from tests.lab.labs import with_applied
 from tests.lab.nodeportd_rig import inside
 
 pytestmark = pytest.mark.lab
@@ -31,13 +31,8 @@ RATE = 200
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.at(tmp_path_factory.mktemp("nothing-lost"), "nothing-lost", "nspawn")
-    try:
-        lab.driver.up(Wish(3), lambda _text: None)
-        run.apply_only(lab, [str(WEB_APP)], silent)
+    with with_applied(tmp_path_factory.mktemp("nothing-lost"), WEB_APP) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 def restart(lab: Lab, number: int) -> None:

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from harness import drivers
 from harness.converge import runner
-from harness.drivers import Wish
 from harness.errors import ConvergeError
 from harness.model.cluster import Cluster
 from harness.model.progress import silent
 from harness.session import remote
 from harness.support import clock
+from tests.lab.labs import with_nodes
 from tests.lab.nodeportd_rig import port, service, whole
 
 pytestmark = pytest.mark.lab
@@ -29,11 +28,8 @@ LONGEST = f"{'a' * 125}.{'b' * 127}"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    driver = drivers.get("nspawn", drivers.Place(tmp_path_factory.mktemp("pods"), "pods"))
-    try:
-        yield driver.up(Wish(1), lambda _text: None)
-    finally:
-        driver.down(lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("pods"), 1) as lab:
+        yield lab.cluster()
 
 
 @pytest.fixture(scope="module", autouse=True)

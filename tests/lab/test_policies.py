@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from harness import probes
-from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.observation import OUTSIDE, Job, Outcome, Target
 from harness.model.plan import Plan
@@ -20,6 +19,7 @@ from harness.session import run, survey
 from harness.session.lab import Lab
 from harness.support import clock
 from tests.lab.faults import Injection, injected, on
+from tests.lab.labs import with_applied
 
 pytestmark = pytest.mark.lab
 
@@ -76,25 +76,8 @@ END"""
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.at(tmp_path_factory.mktemp("policies"), "policies", "nspawn")
-    try:
-        lab.driver.up(Wish(3), lambda _text: None)
-        run.apply_only(lab, [str(POLICIES)], silent)
+    with with_applied(tmp_path_factory.mktemp("policies"), POLICIES) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab) -> Cluster:
-    return lab.cluster()
-
-
-@pytest.fixture(scope="module")
-def plan(lab: Lab, cluster: Cluster) -> Plan:
-    applied = lab.applied_plan(cluster)
-    assert applied is not None
-    return applied
 
 
 def test_policies_that_are_kept_pass(cluster: Cluster, plan: Plan) -> None:

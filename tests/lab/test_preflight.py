@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers import Wish
-from harness.session.lab import Lab
 from tests.lab.foreign import WEB_APP, Foreign
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -56,10 +55,9 @@ FIREWALLS = {
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    lab = Lab.at(tmp_path_factory.mktemp("preflight"), "preflight", "nspawn")
     real = Path(__file__).parents[1] / "cases" / "firewall"
-    try:
-        foreign = Foreign(lab.driver.up(Wish(2), lambda _text: None), tmp_path_factory.mktemp("user"))
+    with with_nodes(tmp_path_factory.mktemp("preflight"), 2) as lab:
+        foreign = Foreign(lab.cluster(), tmp_path_factory.mktemp("user"))
         for file in ("firewalld.json", "ufw.save"):
             text = (real / file).read_text()
             text = text.replace(
@@ -70,8 +68,6 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
         for name in "ab":
             foreign.on(name, "touch /tmp/mark")
         yield foreign
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 def refused(foreign: Foreign, inventory: Path) -> str:

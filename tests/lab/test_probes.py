@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import drivers, probes
+from harness import probes
 from harness.errors import RemoteError
 from harness.model.cluster import Cluster
 from harness.model.observation import OUTSIDE, Job, NodeFacts, Outcome, Target
@@ -21,17 +21,15 @@ from harness.probes.ssh import Connection
 from harness.probes.transport import SshStreams
 from harness.session import remote
 from harness.support import clock
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    driver = drivers.get("nspawn", drivers.Place(tmp_path_factory.mktemp("prb"), "prb"))
-    try:
-        yield driver.up(drivers.Wish(2), lambda _text: None)
-    finally:
-        driver.down(lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("prb"), 2) as lab:
+        yield lab.cluster()
 
 
 def on(cluster: Cluster, node: str, script: str) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers import Wish
-from harness.session.lab import Lab
 from tests.lab.foreign import WEB_APP, Foreign
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -32,15 +31,12 @@ ARCHIVE = (Path(__file__).parent / "archive.sh").read_text()
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    lab = Lab.at(tmp_path_factory.mktemp("reset"), "reset", "nspawn")
-    try:
-        foreign = Foreign(lab.driver.up(Wish(2), lambda _text: None), tmp_path_factory.mktemp("user"))
+    with with_nodes(tmp_path_factory.mktemp("reset"), 2) as lab:
+        foreign = Foreign(lab.cluster(), tmp_path_factory.mktemp("user"))
         for name in "ab":
             foreign.on(name, FOREIGN)
             foreign.on(name, "systemctl is-system-running --wait || true")
         yield foreign
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 def dump(foreign: Foreign, script: str = DUMP) -> dict[str, list[str]]:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from harness.converge import hostvars, runner
-from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.session import apply, remote, sources
 from harness.session.lab import Lab
 from harness.support import process
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -27,17 +27,8 @@ systemctl list-units --no-legend --plain 'nodeport*'; systemctl list-unit-files 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.at(tmp_path_factory.mktemp("roles"), "roles", "nspawn")
-    try:
-        lab.driver.up(Wish(2), lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("roles"), 2) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab) -> Cluster:
-    return lab.cluster()
 
 
 @pytest.fixture(scope="module")

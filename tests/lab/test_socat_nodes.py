@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers import Wish
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
@@ -16,6 +15,7 @@ from harness.model.verdict import Status
 from harness.session import run, survey
 from harness.session.lab import Lab
 from tests.lab.faults import OF_SOCAT, Fault, injected, on, victim
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -48,12 +48,8 @@ QUICK = ("relay-down", "relay-stuck", "endpoint-left-out")
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.at(tmp_path_factory.mktemp("socat"), "socat", "nspawn")
-    try:
-        lab.driver.up(Wish(3), lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("socat")) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 def given(lab: Lab, *forwarders: str, path: str = WEB_APP) -> tuple[Cluster, Plan]:

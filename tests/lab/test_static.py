@@ -17,6 +17,7 @@ from harness.model.verdict import Status
 from harness.session import remote, run
 from harness.session.lab import Lab
 from harness.support import process
+from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
 
@@ -31,11 +32,8 @@ DUMP = (
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    lab = Lab.at(tmp_path_factory.mktemp("machines"), "machines", "nspawn")
-    try:
-        yield lab.driver.up(Wish(2), lambda _text: None)
-    finally:
-        lab.driver.down(lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("machines"), 2) as lab:
+        yield lab.cluster()
 
 
 @pytest.fixture(scope="module")

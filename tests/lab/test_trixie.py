@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers import Wish
 from harness.model.forwarder import FORWARDERS
 from harness.model.progress import silent
 from harness.model.verdict import Status
 from harness.session import run, survey
 from harness.session.lab import Lab
+from tests.lab.labs import with_nodes
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
@@ -22,12 +22,8 @@ POLICIES = str(Path(__file__).parents[2] / "examples" / "policies.yaml")
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.at(tmp_path_factory.mktemp("trixie"), "trixie", "nspawn")
-    try:
-        lab.driver.up(Wish(2, ("trixie",)), lambda _text: None)
+    with with_nodes(tmp_path_factory.mktemp("trixie"), 2, ("trixie",)) as lab:
         yield lab
-    finally:
-        lab.driver.down(lambda _text: None)
 
 
 @pytest.mark.parametrize("forwarder", FORWARDERS)
