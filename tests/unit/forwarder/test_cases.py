@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from nodeportd import ruleset, state
 from nodeportd.endpoints import effective
+
+from tests.casefolder import agree
 
 CASES = sorted(path for path in (Path(__file__).parents[2] / "cases" / "forwarder").iterdir() if path.is_dir())
 THEN = "# then\n"
@@ -27,8 +28,4 @@ def outcome(case: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Path) -> None:
-    name, text = outcome(case)
-    if os.environ.get("HARNESS_UPDATE_CASES"):
-        (case / name).write_text(text)
-    expected = {path.name: path.read_text() for path in case.glob("expected.*")}
-    assert {name: text} == expected
+    agree(case, *outcome(case))

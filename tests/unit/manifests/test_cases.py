@@ -6,7 +6,6 @@ review.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ import yaml
 
 from harness import manifests
 from harness.errors import ManifestError
+from tests.casefolder import agree
 
 CASES = Path(__file__).parents[2] / "cases" / "manifests"
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -33,13 +33,7 @@ def outcome(case: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize("case", NAMES)
 def test_case(case: str) -> None:
-    name, came_out = outcome(CASES / case)
-    if os.environ.get("HARNESS_UPDATE_CASES"):
-        for old in (CASES / case).glob("expected.*"):
-            old.unlink()
-        (CASES / case / name).write_text(came_out)
-    assert [path.name for path in (CASES / case).glob("expected.*")] == [name], came_out
-    assert came_out == (CASES / case / name).read_text()
+    agree(CASES / case, *outcome(CASES / case))
 
 
 @pytest.mark.parametrize("case", NAMES)

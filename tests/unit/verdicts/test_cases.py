@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from harness.model.observation import OUTSIDE, Attempt, NodeFacts, Outcome, Targ
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.verdict import Status
 from harness.model.workload import Protocol, ServiceType, TrafficPolicy
+from tests.casefolder import agree
 
 CASES = sorted(path for path in (Path(__file__).parents[2] / "cases" / "verdicts").iterdir() if path.is_dir())
 OUTCOMES: dict[str, Outcome] = {outcome.name.lower(): outcome for outcome in Outcome if outcome is not Outcome.OK}
@@ -145,7 +145,4 @@ def outcome_of(case: Mapping[str, Any]) -> str:
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
 def test_case(folder: Path) -> None:
-    found, expected = outcome_of(yaml.safe_load((folder / "input.yaml").read_text())), folder / "expected.txt"
-    if os.environ.get("HARNESS_UPDATE_CASES"):
-        expected.write_text(found)
-    assert found == expected.read_text()
+    agree(folder, "expected.txt", outcome_of(yaml.safe_load((folder / "input.yaml").read_text())))
