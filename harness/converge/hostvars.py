@@ -96,13 +96,13 @@ def _forwarder(node: PlannedNode, plan: Plan) -> dict[str, object]:
         "addresses": list(node.serving),
         "cluster_ranges": [str(CLUSTER_RANGE)],
         "checks": list(_checks(plan)),
-        "services": [_service(service) for service in plan.services],
+        "services": [_service(service) for service in plan.forwarded],
     }
 
 
 def _checks(plan: Plan) -> Iterator[dict[str, object]]:
     """One for each pod that is an endpoint and can be asked; on every node the same."""
-    ends = {end.pod for service in plan.services for port in service.ports for end in port.endpoints}
+    ends = {end.pod for service in plan.forwarded for port in service.ports for end in port.endpoints}
     for pod in plan.pods:
         if pod.check is not None and pod.key in ends:
             yield _check(pod, pod.check)

@@ -16,6 +16,9 @@ ALLOWED_SOURCES = "nodeport.harness/allowed-sources"
 HEALTH_CHECK = "nodeport.harness/health-check-node-port"
 """Annotation: where nodes tell whether they have an endpoint; ``healthCheckNodePort`` belongs to LoadBalancers."""
 
+OTHER_PROXY = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
+"""Labels: kube-proxy leaves a Service that has one of them alone, whatever its value (well-known labels)."""
+
 AFFINITY_SECONDS = 10800
 """The API's default of ``timeoutSeconds``: three hours."""
 
@@ -59,6 +62,7 @@ def read_service(top: Reader, meta: Meta) -> Service | Ignored:
         allowed_sources=service_addresses.networks(annotations, ALLOWED_SOURCES, kind),
         health_check_node_port=_health_check(annotations, kind, policy),
         prefers_dual_stack=spec.text("ipFamilyPolicy") == "PreferDualStack",
+        other_proxy=next((f"{name}={meta.labels[name]}" for name in OTHER_PROXY if name in meta.labels), ""),
     )
 
 

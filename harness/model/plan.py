@@ -121,6 +121,7 @@ class PlannedService:
     ``explanation`` says for a person why there is no endpoint: which part of the selector matches nothing and
     which pods come close. It is empty when there is nothing to explain. ``cluster_addresses`` are its own, none when
     headless; ``affinity_seconds`` is 0 when clients do not stick; ``health_check_node_port`` 0 when there is none.
+    ``other_proxy`` is the label that leaves it to somebody else's proxy, empty without one.
     """
 
     namespace: str
@@ -136,6 +137,7 @@ class PlannedService:
     internal_traffic_policy: TrafficPolicy = TrafficPolicy.CLUSTER
     allowed_sources: tuple[str, ...] = ()
     health_check_node_port: int = 0
+    other_proxy: str = ""
 
     @property
     def key(self) -> str:
@@ -164,6 +166,11 @@ class Plan:
     pods: tuple[PlannedPod, ...]
     services: tuple[PlannedService, ...]
     notes: tuple[Note, ...] = ()
+
+    @property
+    def forwarded(self) -> tuple[PlannedService, ...]:
+        """The Services that nodes forward: all but those that are left to somebody else's proxy."""
+        return tuple(service for service in self.services if not service.other_proxy)
 
     def node(self, name: str) -> PlannedNode:
         """The node of that name; ``KeyError`` when there is none."""

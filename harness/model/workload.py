@@ -210,7 +210,7 @@ class Service:
     ``cluster_ip`` is empty until one is allocated, ``None`` (the word) when headless. ``affinity_seconds`` is 0
     unless clients stick to a pod. One that ``prefers_dual_stack`` has IPv4 alone, as on any cluster of one family
     (KEP-563). ``allowed_sources`` (IPv4 networks) limits who may use its nodePorts; empty means
-    everybody.
+    everybody. ``other_proxy`` is the label that leaves it to somebody else's proxy, ``name=value``, empty without one.
     """
 
     namespace: str
@@ -228,6 +228,7 @@ class Service:
     allowed_sources: tuple[str, ...] = ()
     health_check_node_port: int = 0
     prefers_dual_stack: bool = False
+    other_proxy: str = ""
 
     @property
     def headless(self) -> bool:

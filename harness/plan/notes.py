@@ -27,6 +27,8 @@ def of_plan(ignored: Sequence[Ignored], services: Sequence[Service], selected: S
 def _texts(service: Service, selected: Sequence[WantedPod]) -> Iterator[str]:
     if service.type is ServiceType.CLUSTER_IP:
         yield "its type is ClusterIP: it has no nodePort, so there is nothing to prove on the nodes"
+    if service.other_proxy:
+        yield f"its label {service.other_proxy} leaves it to another proxy: nodes forward nothing, and must not answer"
     if service.headless:
         yield "it is headless: there is no address of its own, and nodes forward nothing"
     if service.prefers_dual_stack:

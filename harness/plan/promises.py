@@ -44,7 +44,7 @@ def has(node: PlannedNode, feature: str) -> bool:
 
 def unkept(plan: Plan) -> Iterator[Unkept]:
     """What of a plan nodes cannot do, in its order."""
-    for service in plan.services:
+    for service in plan.forwarded:
         if any(port.node_port is not None for port in service.ports):
             for feature in needed(service):
                 for node in plan.nodes:

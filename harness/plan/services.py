@@ -45,6 +45,7 @@ def planned_services(
                 internal_traffic_policy=service.internal_traffic_policy,
                 allowed_sources=service.allowed_sources,
                 health_check_node_port=service.health_check_node_port,
+                other_proxy=service.other_proxy,
             )
         )
     return tuple(planned)

@@ -69,9 +69,9 @@ CHECKS = (
     Check(
         "closed",
         "nobody answers at an address or port where nothing was promised",
-        "an expectation file: localhost: closed; kube-proxy --nodeport-addresses",
-        "--expect with localhost: closed, over SSH",
-        (81,),
+        "kube-proxy --nodeport-addresses and its service-proxy-name; an expectation file: localhost: closed",
+        "addresses that serve no nodePorts, a Service left to another proxy, or --expect with localhost: closed",
+        (30, 31, 81),
     ),
     Check(
         "affinity",

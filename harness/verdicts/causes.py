@@ -238,8 +238,9 @@ CAUSES: dict[str, Cause] = {
         RESTART,
     ),
     "address-open": Cause(
-        "{node} answers on {ports} at {other}, which is not among its nodeport_addresses",
-        "Its rules have an address too many, or another program listens there.",
+        "{node} answers on {ports} at {other}, where nothing is promised",
+        "The address is not among its nodeport_addresses, or a label leaves the Service to another proxy: its rules "
+        "have a place too many, or another program listens there.",
         RULES + "; harness exec {node} -- ss -ltnup",
         "Stop the program that listens there, or apply again with `harness apply`.",
     ),

@@ -42,7 +42,7 @@ def clients(plan: Plan, addresses: Sequence[str], seed: int = 0) -> tuple[Cell, 
     """
     ours = {pod.address: pod for pod in plan.pods}
     found: list[Cell] = []
-    for service in plan.services:
+    for service in plan.forwarded:
         for port in service.ports:
             if port.node_port is None or not service.affinity_seconds or service.allowed_sources:
                 continue

@@ -13,6 +13,7 @@ How deep a cell is looked at follows from the path its packets take through the 
   (KEP-1669, upstream's "should only target nodes with endpoints"); a node that asks itself is not external.
 - further addresses of a node are asked by itself, and by who has an address in the same network, since other ways
   there are not known: those that serve nodePorts until every pod was seen, the others whether nobody answers there.
+- a Service that a label leaves to somebody else's proxy is answered by nobody, as kube-proxy leaves it alone.
 - a nodePort with a list of allowed sources stays silent for all others; a node's own traffic is not looked at.
 """
 
@@ -172,7 +173,7 @@ def expectations(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, st
             continue
         for node in plan.nodes:
             for vantage in vantages:
-                if service.allowed_sources and vantage not in known:
+                if service.allowed_sources and vantage not in known and not service.other_proxy:
                     continue
                 ways = [Approach(vantage, known.get(vantage, ""), node.address)]
                 if node.other_addresses:
@@ -202,7 +203,7 @@ def _cell(
     further = "" if way.address == node.address else way.address
     target = Target(node.name, way.address, port.node_port or 0, port.protocol)
     home = "" if vantage == OUTSIDE else vantage
-    if way.address not in node.serving:
+    if service.other_proxy or way.address not in node.serving:
         return Cell(CellKey(vantage, target), service.key, port.port, Depth.CLOSED, (), home=home, at=further)
     external = vantage != node.name
     local = external and service.external_traffic_policy is TrafficPolicy.LOCAL

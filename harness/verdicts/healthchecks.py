@@ -18,7 +18,7 @@ ASK = Ask(speak=Speak.HEALTH, request="/healthz")
 def health_checks(plan: Plan) -> tuple[Cell, ...]:
     """A cell for every node and Service with a health check port."""
     return tuple(
-        _cell(service, node) for service in plan.services if service.health_check_node_port for node in plan.nodes
+        _cell(service, node) for service in plan.forwarded if service.health_check_node_port for node in plan.nodes
     )
 
 

@@ -62,7 +62,7 @@ def inside(plan: Plan, seed: int = 0, wants: Callable[[Cell], bool] | None = Non
     ours = {pod.address: pod for pod in plan.pods}
     asked = [
         (service, port)
-        for service in plan.services
+        for service in plan.forwarded
         for port in service.ports
         if all(endpoint.address in ours for endpoint in port.endpoints)
     ]
@@ -117,7 +117,7 @@ def count(plan: Plan) -> int:
         pods * (min(2, nodes) if port.node_port is not None else 0)
         + (pods + nodes) * len(service.cluster_addresses)
         + pods * len(service.external_addresses)
-        for service in plan.services
+        for service in plan.forwarded
         for port in service.ports
     )
 

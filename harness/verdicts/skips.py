@@ -29,7 +29,7 @@ def one_client(plan: Plan) -> tuple[Verdict, ...]:
     )
     return tuple(
         Verdict("clients", f"clients → every node, {service.key}", Status.SKIP, told, service=service.key)
-        for service in plan.services
+        for service in plan.forwarded
         if service.affinity_seconds and any(port.node_port is not None for port in service.ports)
     )
 
@@ -63,7 +63,7 @@ def _of_clients(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str
     known = {node.name for node in plan.nodes} | addresses.keys()
     return (
         _unknown_client(vantage, service.key, f"{port.port} on {port.node_port}/{port.protocol}", networks)
-        for service in plan.services
+        for service in plan.forwarded
         for port in service.ports
         if port.node_port is not None and service.allowed_sources
         for networks in [", ".join(service.allowed_sources)]
@@ -74,7 +74,7 @@ def _of_clients(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str
 
 def _cluster_ips(plan: Plan) -> Iterator[Verdict]:
     for node in plan.nodes:
-        if not has(node, "cluster-addresses") and any(service.cluster_addresses for service in plan.services):
+        if not has(node, "cluster-addresses") and any(service.cluster_addresses for service in plan.forwarded):
             lacks = FORWARDERS[node.backend].lacks["cluster-addresses"]
             told = f"forwarder {node.backend} of {node.name} has no cluster-addresses: {lacks}"
             evidence = {"forwarder": node.backend, "feature": "cluster-addresses"}
@@ -82,7 +82,7 @@ def _cluster_ips(plan: Plan) -> Iterator[Verdict]:
 
 
 def _external(plan: Plan) -> Iterator[Verdict]:
-    for service in plan.services:
+    for service in plan.forwarded:
         if service.external_addresses:
             shown = ", ".join(service.external_addresses)
             told = "asked from pods only: neither the outside client nor nodes are promised a route to it"

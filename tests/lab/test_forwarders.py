@@ -9,8 +9,8 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -37,6 +37,7 @@ from tests.lab.test_readiness import check
 pytestmark = pytest.mark.lab
 
 CLIENT = "10.99.0.2"
+CLUSTER = "10.96.0.5"
 HERE, ELSEWHERE = PODS[:2], PODS[2:]
 FIREWALL = f"""
 table inet firewall {{
@@ -60,6 +61,8 @@ class Node(Rig):
     """A rig that counts generations by itself."""
 
     generation = 0
+    kept = ExitStack()
+    """Sockets that stay open for a while."""
 
     def bring(self, *services: dict[str, Any], **fields: Any) -> None:
         """Have these Services in force."""
@@ -298,6 +301,87 @@ def test_a_datagram_in_fragments_arrives_whole_both_ways(node: Node) -> None:
         for _ in range(3):
             out.send(sent)
             assert out.recv(65535).rpartition(b" ")[0] == sent
+
+
+@pytest.mark.parametrize("where", ["nodePort", "ClusterIP"])
+def test_large_requests_of_pods_and_nodes_come_back_whole(node: Node, where: str) -> None:
+    """Upstream's 2,000 bytes, as many times as it tries: one segment too many for TCP, two fragments for UDP."""
+    if where == "ClusterIP" and not node.promises("cluster-addresses"):
+        pytest.skip(f"{node.backend} does not promise it")
+    address, number = (CLUSTER, 80) if where == "ClusterIP" else (NODE, 30008)
+    ports = [port(30008, PODS[0], target=7, protocol=protocol) for protocol in ("TCP", "UDP")]
+    node.web(*ports, cluster_addresses=[CLUSTER])
+    sent = b"42" * 1000
+    with echoing(node.pod, PODS[0], 7):
+        for source in (node.client, node.node, node.pod):
+            for _ in range(10):
+                with inside(source), socket.create_connection((address, number), 5) as way:
+                    way.sendall(sent)
+                    way.shutdown(socket.SHUT_WR)
+                    assert way.makefile("rb").read() == sent
+                with inside(source), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                    out.settimeout(5)
+                    out.connect((address, number))
+                    out.send(sent)
+                    assert out.recv(65535).rpartition(b" ")[0] == sent
+
+
+def asker(node: Node, source: str, address: str, number: int) -> Callable[[], str]:
+    """Asks again and again from one UDP source port: the pod that answers, empty where none does."""
+    with inside(source):
+        out = node.kept.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    out.bind(("", 12345))
+    out.settimeout(0.5)
+
+    def ask() -> str:
+        with suppress(OSError):  # refused, or silence
+            out.sendto(b"?", (address, number))
+            return out.recv(100).decode().split()[0]
+        return ""
+
+    return ask
+
+
+@pytest.mark.parametrize("where", ["nodePort", "ClusterIP"])
+@pytest.mark.parametrize("who", ["client", "node", "pod"])
+def test_a_udp_flow_that_began_before_its_endpoint_was_ready_gets_there(node: Node, where: str, who: str) -> None:
+    """Upstream's #105657: a flow must not be stuck with what became of its first datagrams."""
+    if where == "ClusterIP" and not node.promises("cluster-addresses"):
+        pytest.skip(f"{node.backend} does not promise it")
+    address, number = (CLUSTER, 80) if where == "ClusterIP" else (NODE, 30053)
+    dns = service("dns", port(30053, PODS[1], protocol="UDP"), cluster_addresses=[CLUSTER])
+    node.bring()
+    with ExitStack() as node.kept:
+        ask = asker(node, getattr(node, who), address, number)
+        assert ask() == "", "nobody forwards it yet"
+        node.bring(dns, checks=[check(PODS[1], 81)])
+        assert {ask() for _ in range(5)} == {""}, "the endpoint is not ready"
+
+        def answered() -> None:
+            if ask() != PODS[1]:
+                raise clock.NotYet("no answer")
+
+        with serving(node.pod, PODS[1], 81):
+            clock.until(answered, what="the flow to reach the endpoint that is ready now", within=10)
+            assert {ask() for _ in range(5)} == {PODS[1]}
+
+
+@pytest.mark.parametrize(
+    ("who", "fields"),
+    [("client", {}), ("pod", {}), ("pod", {"internal_traffic_policy": "Local"}), ("node", {})],
+    ids=["passer-by", "pod", "pod, Local", "node"],
+)
+def test_a_udp_flow_to_a_clusterip_leaves_an_endpoint_that_goes(node: Node, who: str, fields: dict[str, str]) -> None:
+    if not node.promises("cluster-addresses"):
+        pytest.skip(f"{node.backend} does not promise it")
+    with ExitStack() as node.kept:
+        ask = asker(node, getattr(node, who), CLUSTER, 80)
+        node.web(port(30053, *PODS[:2], protocol="UDP"), cluster_addresses=[CLUSTER], **fields)
+        held = ask()
+        assert {ask() for _ in range(10)} == {held}
+        other = next(pod for pod in PODS[:2] if pod != held)
+        node.web(port(30053, other, protocol="UDP"), cluster_addresses=[CLUSTER], **fields)
+        assert ask() == other
 
 
 # Policies

@@ -25,13 +25,25 @@ pytestmark = pytest.mark.lab
 
 WEB_APP = Path(__file__).parents[2] / "examples" / "web-app.yaml"
 WEB = alter.Reference("Deployment", "default", "web-app")
+LOCAL = """
+apiVersion: v1
+kind: Service
+metadata: {name: local, annotations: {nodeport.harness/health-check-node-port: "32010"}}
+spec:
+  type: NodePort
+  selector: {app: web}
+  externalTrafficPolicy: Local
+  ports: [{port: 80, nodePort: 30010}]
+"""
 RATE = 200
 """New connections a second to every node."""
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with with_applied(tmp_path_factory.mktemp("nothing-lost"), WEB_APP) as lab:
+    folder = tmp_path_factory.mktemp("nothing-lost")
+    (folder / "local.yaml").write_text(LOCAL)
+    with with_applied(folder, WEB_APP, folder / "local.yaml") as lab:
         yield lab
 
 
@@ -60,9 +72,9 @@ def restart_forwarder(lab: Lab) -> None:
         assert remote.run(cluster, node.name, ["systemctl", "restart", "nodeportd"]).ok
 
 
-def under_load(cluster: Cluster, work: Callable[[], None]) -> list[Attempt]:
+def under_load(cluster: Cluster, work: Callable[[], None], port: int = 30008) -> list[Attempt]:
     heard: list[Attempt] = []
-    targets = [Target(node.name, node.address, 30008, Protocol.TCP) for node in cluster.nodes]
+    targets = [Target(node.name, node.address, port, Protocol.TCP) for node in cluster.nodes]
     with probes.steady(cluster, targets, RATE, heard.extend):
         work()
     return heard
@@ -108,6 +120,19 @@ def test_a_restart_more_and_fewer_pods_and_reloads_lose_nothing(lab: Lab) -> Non
     assert len(heard) > 2000, "enough was asked meanwhile"
     assert losses(heard) == {}
     assert len({each.responder for each in heard}) == 3 + 3 + 3, "old pods, new ones, more of them"
+
+
+def test_a_rolling_update_loses_nothing_where_every_node_serves_its_own_pods_alone(lab: Lab) -> None:
+    """A pod on each node, and the new one serves before the old one goes: no load balancer has to turn away."""
+    plan = lab.applied_plan(lab.cluster())
+    assert plan is not None
+    assert sorted(pod.node for pod in plan.pods) == ["n1", "n2", "n3"]
+    heard = under_load(lab.cluster(), lambda: restart(lab, 2), port=30010)
+    assert len(heard) > 500, "enough was asked meanwhile"
+    assert losses(heard) == {}
+    homes = {pod.uid: pod.node for now in (plan, lab.applied_plan(lab.cluster())) if now for pod in now.pods}
+    assert len(homes) == 6, "every pod was replaced"
+    assert {(each.target.node, homes[each.uid]) for each in heard} == {(n, n) for n in ("n1", "n2", "n3")}
 
 
 @pytest.mark.long

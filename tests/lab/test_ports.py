@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.model.verdict import Status
-from harness.session import survey
+from harness.session import run, survey
 from harness.session.lab import Lab
 from harness.verdicts import Selection
 from tests.lab.faults import Injection, injected
@@ -175,3 +176,34 @@ def test_a_health_check_that_lies_is_found(cluster: Cluster, plan: Plan) -> None
 def test_all_is_well_again_after_the_faults(cluster: Cluster, plan: Plan) -> None:
     again = survey.survey(cluster, plan, silent)
     assert [str(verdict) for verdict in again.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []
+
+
+@pytest.mark.parametrize("label", ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"])
+def test_a_service_that_a_label_leaves_to_another_proxy_is_let_alone_and_taken_back(
+    label: str, lab: Lab, cluster: Cluster, plan: Plan, tmp_path: Path
+) -> None:
+    """Upstream toggles the label on a Service that is there; the other Services go on."""
+    labelled = tmp_path / "labelled.yaml"
+    labelled.write_text(MANIFESTS.replace("  name: local\n", f"  name: local\n  labels: {{{label}: foo-bar}}\n"))
+    left = run.apply_only(lab, [str(labelled)], silent)
+    found = survey.survey(cluster, left, silent)
+    assert [str(verdict) for verdict in found.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []
+    told = {
+        (each.vantage, each.node)
+        for each in found.verdicts
+        if (each.check, each.service) == ("closed", "default/local")
+    }
+    names = [node.name for node in plan.nodes]
+    assert told == {(vantage, node) for vantage in ("outside", *names) for node in names}
+    assert {each.check for each in found.verdicts if each.service == "default/local"} == {"closed", "endpoints"}
+    again = run.apply_only(lab, [manifests_of(tmp_path)], silent)
+    found = survey.survey(cluster, again, silent, Selection(("default/local",)))
+    assert {verdict.status for verdict in found.verdicts} <= {Status.PASS, Status.SKIP}
+    assert {"answers", "dropped", "health-check"} <= {verdict.check for verdict in found.verdicts}
+
+
+def manifests_of(folder: Path) -> str:
+    """The manifests as they were at first."""
+    file = folder / "dns.yaml"
+    file.write_text(MANIFESTS)
+    return str(file)

@@ -52,6 +52,7 @@ def plan_of(case: Mapping[str, Any]) -> Plan:
         allowed_sources=tuple(case.get("allowed_sources", ())),
         internal_traffic_policy=TrafficPolicy(case.get("internal_traffic_policy", "Cluster")),
         cluster_addresses=("10.97.0.1",) if case.get("inside") else (),
+        other_proxy=case.get("other_proxy", ""),
     )  # fmt: skip
     return Plan("lab", 7, nodes, pods, (service,))
 

@@ -36,6 +36,9 @@ class Flow(NamedTuple):
 def forget(places: Allowed) -> int:
     """Delete the UDP flows that are meant for one of the places and led elsewhere than allowed; how many there were.
 
+    One that was not translated began before its place led anywhere: it goes where that does now. Where a place leads
+    nowhere, such a flow is somebody else's.
+
     Raises :class:`OSError`.
     """
     stale = 0
@@ -43,7 +46,7 @@ def forget(places: Allowed) -> int:
         netlink.settimeout(5)
         for flow in list(_udp_flows(netlink)):
             may = places.get((flow.meant[0], "udp", flow.meant[1]))
-            if may is not None and flow.served != flow.meant and flow.served not in may:
+            if may is not None and (may or flow.served != flow.meant) and flow.served not in may:
                 stale += 1
                 _delete(netlink, flow)
     return stale

@@ -42,7 +42,7 @@ class Nftables:
         places = flows.altered(known, wanted, gone, come)
         if any(forward.service.affinity_seconds for forward in gone):
             self._forget_clients(places)
-        if any(forward.protocol == "udp" for forward in gone):
+        if any(forward.protocol == "udp" for forward in (*gone, *come)):
             conntrack_forget(places)
         return bool(steps)
 
