@@ -187,3 +187,35 @@ def test_a_route_of_somebody_else_is_never_touched(cluster: Cluster, tmp_path: P
         assert "203.0.113.0/24" not in routes, "with our mark, but not wanted"
     finally:
         on(cluster, "ip route delete 198.51.100.0/24")
+
+
+HELD = """
+import pathlib, socket
+line = socket.create_connection(("10.244.0.11", 80))
+line.sendall(b"POST / HTTP/1.1\\r\\nContent-Length: 2\\r\\n\\r\\nx")
+pathlib.Path("/run/held").write_text("begun")
+try: end = line.recv(1000)
+except OSError as error: end = error
+pathlib.Path("/run/held").write_text(repr(end))
+"""
+
+
+def test_a_pod_that_does_not_end_has_its_grace_period_and_no_more(cluster: Cluster) -> None:
+    """Others need not wait for it, unless they have its address."""
+    sync(cluster, [pod(11, termination_grace_period_seconds=3)])
+    on(
+        cluster,
+        f"rm -f /run/held; systemd-run --quiet --unit=holder python3 -c '{HELD}';"
+        " for i in $(seq 500); do test -e /run/held && exit 0; sleep 0.02; done; exit 1",
+    )
+    write = f"cat >/etc/nodeport/pods.json <<'END'\n{json.dumps([pod(12, 'other')])}\nEND\n"
+    script = (
+        f"{write} began=$(date +%s%N); {PODCTL} sync >/run/said & "
+        "for i in $(seq 500); do curl -sSm 1 10.244.0.12/hostname 2>/dev/null && break; sleep 0.02; done;"
+        " echo; cat /run/held; echo; wait; echo $((($(date +%s%N) - began) / 1000000)); cat /run/said /run/held"
+    )
+    answer, then, took, said, now = on(cluster, script).splitlines()
+    assert (answer, then) == ("other", "begun"), "the new pod serves while the old one ends"
+    assert json.loads(said) == {"started": ["default/other"], "removed": ["default/web"]}
+    assert int(took) >= 3000
+    assert now in ("b''", "ConnectionResetError(104, 'Connection reset by peer')"), "killed in the end"

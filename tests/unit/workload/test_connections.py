@@ -192,6 +192,55 @@ def test_open_connections_do_not_keep_it_from_ending(start: Start) -> None:
         assert running.ended() == 0
 
 
+def test_a_request_under_way_is_answered_before_the_end(start: Start) -> None:
+    running = start()
+    with running.connect() as slow, running.connect() as idle:
+        slow.send(request("/hostname"))
+        assert slow.answer().body == b"web-1"
+        slow.send(request("/echo?msg=late", body=b"x" * 10)[:-9])
+        running.child.send_signal(signal.SIGTERM)
+        assert idle.at_end(), "who asks for nothing is let go, with an end of file"
+        with pytest.raises(ConnectionRefusedError):
+            running.connect()
+        for _ in range(9):
+            assert running.child.poll() is None
+            slow.send(b"x")
+        answer = slow.answer()
+        assert (answer.body, answer.headers["connection"], slow.at_end()) == (b"late", "close", True)
+        assert running.ended() == 0
+
+
+def test_who_asks_again_and_again_is_told_before_the_end(start: Start) -> None:
+    running = start()
+    with running.connect() as client:
+        client.send(request("/hostname"))
+        client.answer()
+        running.child.send_signal(signal.SIGTERM)
+        told = ""
+        for _ in range(100_000):
+            client.send(request("/hostname"))
+            told = client.answer().headers.get("connection", "")
+            if told:
+                break
+        assert (told, client.at_end()) == ("close", True)
+        assert running.ended() == 0
+
+
+def test_who_connected_before_the_end_is_served(start: Start) -> None:
+    running = start()
+    running.child.send_signal(signal.SIGSTOP)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(running.connect()) for _ in range(300)]
+        for client in clients:
+            client.send(request("/hostname") + request("/hostname"))
+        running.child.send_signal(signal.SIGTERM)
+        running.child.send_signal(signal.SIGCONT)
+        for client in clients:
+            assert [client.answer().body, client.answer().body] == [b"web-1", b"web-1"]
+            assert client.at_end()
+    assert running.ended() == 0
+
+
 def test_a_port_that_is_taken_is_said_in_one_line(start: Start) -> None:
     with socket.create_server(("", 0)) as taken, pytest.raises(AssertionError) as failed:
         start(f"{taken.getsockname()[1]}/TCP")

@@ -15,6 +15,10 @@ MAX_BODY = 65536
 DIAL_SECONDS = 5.0
 DIAL_TRIES = 1000
 FORM = "application/x-www-form-urlencoded"
+REASONS = {
+    200: "OK", 204: "No Content", 400: "Bad Request", 404: "Not Found", 411: "Length Required", 412: "Not Ready",
+    413: "Content Too Large", 431: "Header Too Large", 500: "Internal Server Error", 503: "Service Unavailable",
+}  # fmt: skip
 
 
 class Malformed(Exception):
@@ -74,6 +78,19 @@ def request_of(head):
     return Request(head)
 
 
+def take(inbox):
+    """The first request of what came in, its body, and the rest; ``None`` when it is not whole; raises Malformed."""
+    inbox = inbox.lstrip(b"\r\n") if inbox[0] in b"\r\n" else inbox
+    end = inbox.find(b"\r\n\r\n")
+    if end < 0 or end > MAX_HEAD:
+        if len(inbox) > MAX_HEAD:
+            raise Malformed(431, f"more than {MAX_HEAD} bytes of headers")
+        return None
+    request = request_of(inbox[:end])
+    whole = end + 4 + request.length
+    return (request, inbox[end + 4 : whole], inbox[whole:]) if len(inbox) >= whole else None
+
+
 def answer(pod, request, body, client):
     """Status and body for a request; a path that nobody knows is answered with the time."""
     plain = PLAIN.get(request.path)
@@ -86,6 +103,19 @@ def answer(pod, request, body, client):
     if pod.unready:
         return 503, b"not ready"  # whatever path a readinessProbe asks, it is one that nobody knows here
     return 200, f"NOW: {time.strftime('%Y-%m-%d %H:%M:%S %z %Z')}".encode()
+
+
+def reply(introduction, request, status, body, close):
+    """The bytes of an answer, with our own headers; ``request`` is none when it was malformed."""
+    kept = not close and request.version == "HTTP/1.0"
+    words = "Connection: close\r\n" if close else "Connection: keep-alive\r\n" if kept else ""
+    bare = status in (204, 304)
+    length = "" if bare else f"Content-Length: {len(body)}\r\n"
+    head = (
+        f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"{length}{introduction}\r\n{words}\r\n"
+    )
+    return head.encode() + (b"" if bare or (request and request.method == "HEAD") else body)
 
 
 PLAIN = {

@@ -1,8 +1,8 @@
 """The sockets of a pod and the one epoll loop that serves them; what is answered is in ``netexec.py``.
 
 A connection is kept until the client closes it, so that the pod is not left with TIME_WAIT; ``Connection: close`` is
-honoured. One loop and no framework, because a benchmark measures the way to this program, not the program.
-Standard library only.
+honoured. At the end nobody new is taken, and whoever waits for an answer has it, as with Go's ``Server.Shutdown``. One
+loop and no framework, because a benchmark measures the way to this program, not the program. Standard library only.
 """
 
 import collections
@@ -22,12 +22,11 @@ READ = 65536
 ANY = "0.0.0.0"  # a pod serves on every address of its own namespace
 IDLE_SECONDS = 600.0
 DRAIN_SECONDS = 2.0
+LINGER_SECONDS = (
+    0.5  # idle connections at the end: a request on its way is answered, as by nginx's keepalive_min_timeout
+)
 DIALS = 32
 NOW = socket.MSG_DONTWAIT  # per call: a flag costs nothing, making each new socket non-blocking is a system call
-REASONS = {
-    200: "OK", 204: "No Content", 400: "Bad Request", 404: "Not Found", 411: "Length Required", 412: "Not Ready",
-    413: "Content Too Large", 431: "Header Too Large", 500: "Internal Server Error", 503: "Service Unavailable",
-}  # fmt: skip
 
 
 class Connection:
@@ -60,6 +59,7 @@ class Server:
         self.poll.register(self.woken, select.EPOLLIN)
         self.now = self.swept = time.monotonic()
         self.leave_at = None
+        self.ending = self.over = False
 
     def listen(self, port, protocol, host=ANY):
         """Open one port and return its number, which the kernel chooses when it is given as 0."""
@@ -79,10 +79,9 @@ class Server:
         return sock.getsockname()[1]
 
     def run(self):
-        """Serve until told to leave, and for the delay after it."""
-        while self.leave_at is None or time.monotonic() < self.leave_at:
-            soon = 1.0 if self.leave_at is None else min(1.0, max(0.0, self.leave_at - time.monotonic()))
-            ready = self.poll.poll(soon, AT_ONCE)
+        """Serve until told to leave, for the delay after it, and until nobody is left who waits for an answer."""
+        while not self.over:
+            ready = self.poll.poll(self.patience(), AT_ONCE)
             self.now = time.monotonic()
             for number, events in ready:
                 if number in self.connections:
@@ -95,9 +94,35 @@ class Server:
                     self.wake()
             if self.now - self.swept >= 1.0:
                 self.sweep()
+            if self.leave_at is not None and self.now >= self.leave_at:
+                self.part()
+
+    def patience(self):
+        """Seconds until there is something to do, if nothing happens meanwhile."""
+        if self.leave_at is None:
+            return 1.0
+        return 0.1 if self.ending else min(1.0, max(0.0, self.leave_at - time.monotonic()))
+
+    def part(self):
+        """Take nobody new, and let go who does not wait for an answer; with the last one it is over."""
+        if not self.ending:
+            self.ending = True
+            for listener in self.listeners.values():
+                for _ in range(BACKLOG // AT_ONCE):  # who connected already is not sent away
+                    self.accept(listener)
+            for sock in self.datagrams.values():
+                self.converse(sock)
+            for sock in (*self.listeners.values(), *self.datagrams.values()):
+                sock.close()
+            self.listeners, self.datagrams = {}, {}
+        for connection in list(self.connections.values()):
+            waits = connection.inbox or connection.outbox or connection.draining or connection.dialling
+            if not waits and self.now - max(connection.since, self.leave_at) > LINGER_SECONDS:
+                self.drop(connection)
+        self.over = not self.connections
 
     def leave(self, delay):
-        """Be not ready any more at once, and end after ``delay`` seconds."""
+        """Be not ready any more at once, and begin to end after ``delay`` seconds."""
         self.pod.leaving = True
         self.leave_at = self.leave_at or time.monotonic() + delay
 
@@ -110,8 +135,9 @@ class Server:
             self.dials -= 1
             if connection.sock.fileno() in self.connections:
                 connection.dialling = False
-                self.push(connection, self.reply(connection, request, status, body), request.close)
-                if connection.inbox and not request.close:
+                close = self.is_last(connection, request)
+                self.push(connection, self.reply(connection, request, status, body), close)
+                if connection.inbox and not close:
                     self.serve(connection)
 
     def sweep(self):
@@ -165,39 +191,24 @@ class Server:
         answers, close = [], False
         while connection.inbox and not close and not connection.dialling:
             try:
-                taken = self.next_request(connection)
+                taken = netexec.take(connection.inbox)
             except netexec.Malformed as why:
                 answers.append(self.reply(connection, None, why.status, f"{why}\n".encode()))
                 close = True
                 break
             if taken is None:
                 break
-            request, body = taken
+            request, body, connection.inbox = taken
             if request.path == "/shutdown":  # as in netexec: no answer, the end
-                self.leave_at = self.now
+                self.over = True
                 return
             if request.path == "/dial" and self.dials < DIALS:
                 self.dial(connection, request, body)
             else:
                 busy = (503, b"too many dials at once\n") if request.path == "/dial" else None
                 answers.append(self.reply(connection, request, *(busy or self.answer(connection, request, body))))
-                close = request.close
+                close = self.is_last(connection, request)
         self.push(connection, b"".join(answers), close)
-
-    def next_request(self, connection):
-        """Take the first request and its body from the inbox, ``None`` when it is not whole; raises Malformed."""
-        inbox = connection.inbox.lstrip(b"\r\n") if connection.inbox[0] in b"\r\n" else connection.inbox
-        end = inbox.find(b"\r\n\r\n")
-        if end < 0 or end > netexec.MAX_HEAD:
-            if len(inbox) > netexec.MAX_HEAD:
-                raise netexec.Malformed(431, f"more than {netexec.MAX_HEAD} bytes of headers")
-            return None
-        request = netexec.request_of(inbox[:end])
-        whole = end + 4 + request.length
-        if len(inbox) < whole:
-            return None
-        connection.inbox = inbox[whole:]
-        return request, inbox[end + 4 : whole]
 
     def answer(self, connection, request, body):
         """Status and body; a fault of ours is an answer as well, and the server goes on."""
@@ -207,18 +218,14 @@ class Server:
             print(f"{request.path}: {error!r}", file=sys.stderr, flush=True)
             return 500, b"the responder is at fault\n"
 
+    def is_last(self, connection, request):
+        """Whether the connection ends with the answer to this request, which is none when it was malformed."""
+        return request is None or request.close or (self.ending and not connection.inbox)
+
     def reply(self, connection, request, status, body):
         """The bytes of an answer."""
-        close = request is None or request.close
-        kept = not close and request.version == "HTTP/1.0"
-        words = "Connection: close\r\n" if close else "Connection: keep-alive\r\n" if kept else ""
-        bare = status in (204, 304)
-        length = "" if bare else f"Content-Length: {len(body)}\r\n"
-        head = (
-            f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            f"{length}{self.pod.introduction}{connection.client}\r\n{words}\r\n"
-        )
-        return head.encode() + (b"" if bare or (request and request.method == "HEAD") else body)
+        introduction = self.pod.introduction + connection.client
+        return netexec.reply(introduction, request, status, body, self.is_last(connection, request))
 
     def push(self, connection, data, close):
         """Send as much as is taken now; the rest waits, and nothing is read until it is gone."""

@@ -55,6 +55,12 @@ def told_name(key):
     return found[1] if (found := re.search(r"^Description=Pod (.*)$", told, re.MULTILINE)) else key
 
 
+def told_address(key):
+    """The address of a pod that is here, wanted or not; empty when nothing tells it."""
+    told = identity_of(key).read_text() if identity_of(key).exists() else ""
+    return found[1] if (found := re.search(r"POD_ADDRESS=(\S+)", told)) else ""
+
+
 def unit_of(key):
     """The unit that runs a pod."""
     return f"nodeport-pod@{key}.service"
@@ -151,23 +157,47 @@ def difference(pods, network):
 
 
 def sync(pods, remove, make, network):
-    """Carry out a difference; every new pod listens when this returns."""
-    if remove:
-        run("systemctl", "stop", *map(unit_of, remove), timeout=None)  # every unit has its own TimeoutStopSec
-        subprocess.run(["systemctl", "reset-failed", *map(unit_of, remove)], capture_output=True, check=False)
-        detach(remove)
-    for key in remove:
+    """Carry out a difference; every new pod listens when this returns.
+
+    Who only leaves has its grace period while the new ones start; who has the name or the address of a new one has it
+    before.
+    """
+    taken = {pods[key]["address"] for key in make}
+    first = [key for key in remove if key in make or told_address(key) in taken | {""}]
+    if first:
+        end(first, stopping(first))
+    last = [key for key in remove if key not in first]
+    stopped = stopping(last)
+    try:
+        if make:
+            attach({key: pods[key] for key in make}, network)
+            for key in make:
+                identity_of(key).parent.mkdir(parents=True, exist_ok=True)
+                identity_of(key).write_text(identity(pods[key]))
+            run("systemctl", "daemon-reload")
+            start({key: pods[key] for key in make})
+    finally:
+        end(last, stopped)
+
+
+def stopping(keys):
+    """Begin to stop the units of these pods; each has its own TimeoutStopSec."""
+    return subprocess.Popen(["systemctl", "stop", *map(unit_of, keys)], stderr=subprocess.PIPE) if keys else None
+
+
+def end(keys, stopped):
+    """Wait until the units are stopped, and take away what is left of the pods."""
+    if not keys:
+        return
+    _, said = stopped.communicate()
+    if stopped.returncode != 0:
+        sys.exit(f"systemctl stop: {said.decode(errors='replace').strip() or stopped.returncode}")
+    subprocess.run(["systemctl", "reset-failed", *map(unit_of, keys)], capture_output=True, check=False)
+    detach(keys)
+    for key in keys:
         identity_of(key).unlink(missing_ok=True)
         with suppress(OSError):  # not there, or somebody else's drop-in is in it
             identity_of(key).parent.rmdir()
-    if make:
-        attach({key: pods[key] for key in make}, network)
-    for key in make:
-        identity_of(key).parent.mkdir(parents=True, exist_ok=True)
-        identity_of(key).write_text(identity(pods[key]))
-    run("systemctl", "daemon-reload")
-    if make:
-        start({key: pods[key] for key in make})
 
 
 def start(pods):

@@ -5,8 +5,8 @@ Nodeport-Pod-Uid and Nodeport-Client (who the pod saw).
 
 Configured by the environment: POD_NAME, POD_UID, POD_LISTENS ("80/TCP 53/UDP"); POD_DELAY_SHUTDOWN, the seconds that it
 serves on after SIGTERM, not ready any more (0); POD_REQUEST_SECONDS, the longest that one request may take to arrive
-(30). SIGUSR1 makes it not ready, SIGUSR2 ready again: it answers as ever, but says so to who asks for its health.
-Standard library only.
+(30). After the delay it takes nobody new, ends what is under way, and then itself. SIGUSR1 makes it not ready, SIGUSR2
+ready again: it answers as ever, but says so to who asks for its health. Standard library only.
 """
 
 import os
