@@ -169,7 +169,9 @@ def apply_another(lab: Lab) -> None:
 
 
 @pytest.mark.long
-def test_a_hundred_thousand_requests_and_not_one_lost(lab: Lab, record_property: Callable[[str, object], None]) -> None:
+def test_a_hundred_thousand_requests_and_not_one_lost(
+    lab: Lab, record_testsuite_property: Callable[[str, object], None]
+) -> None:
     """The numbers of docs/changes.md: ``--junitxml`` has them."""
     done: Counter[str] = Counter()
 
@@ -198,7 +200,7 @@ def test_a_hundred_thousand_requests_and_not_one_lost(lab: Lab, record_property:
     late = [each.connect_ms for each in heard if each.connect_ms and each.connect_ms > 900]
     numbers = {"requests": len(heard), "lost": sum(losses(heard).values()), "retransmitted SYN": len(late), **done}
     for what, number in numbers.items():
-        record_property(what, number)
+        record_testsuite_property(f"{lab.forwarders[0]}: {what}", number)
     assert losses(heard) == {}
     assert len(heard) >= ENOUGH
 
