@@ -289,6 +289,14 @@ class Rig:
         """Whether the daemon still runs."""
         return self._daemon is not None and self._daemon.poll() is None
 
+    def hears(self, which: signal.Signals) -> bool:
+        """Whether the daemon runs and has a handler for this signal."""
+        daemon = self._daemon
+        if daemon is None or daemon.poll() is not None:
+            return False
+        told = Path(f"/proc/{daemon.pid}/status").read_text().partition("SigCgt:")[2].split()
+        return bool(told) and bool(int(told[0], 16) >> (which - 1) & 1)
+
     def cpu_seconds(self) -> float:
         """The processor time that the daemon took so far."""
         assert self._daemon is not None

@@ -168,4 +168,7 @@ def signals(selector: selectors.BaseSelector) -> Iterator[socket.socket]:
         for each in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda *_: None)
         selector.register(heard, selectors.EVENT_READ, heard)
-        yield heard
+        try:
+            yield heard
+        finally:
+            signal.set_wakeup_fd(-1)
