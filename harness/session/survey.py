@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 
 from harness import probes, verdicts
 from harness.model.cluster import Cluster
+from harness.model.forwarder import FORWARDERS
 from harness.model.observation import CLIENTS, OUTSIDE, Attempt, Job, NodeFacts, pod_of
 from harness.model.plan import Plan
 from harness.model.progress import Listener, Step
@@ -19,6 +20,10 @@ from harness.model.verdict import Diagnosis, Status, Verdict
 
 ROUNDS = 200
 """More rounds than any survey takes; the judge's own limits end it long before."""
+
+IN_FLIGHT = 64
+"""Attempts at once, of all vantage points together, where a forwarder starts a process for each: beyond, clients wait
+so long on a busy machine that it would look like a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def survey(
     listener(Step(f"probing {len(cells)} cells: {len(vantages)} vantage points × {len(cluster.nodes)} nodes"))
     with (
         ThreadPoolExecutor(max_workers=1) as aside,
-        probes.open_probers(cluster, vantages, homes=look.homes, seed=seed) as probers,
+        probes.open_probers(cluster, vantages, homes=look.homes, pace=_pace(plan, vantages), seed=seed) as probers,
     ):
         asked = aside.submit(probes.ask, cluster, plan)
         tallies, attempts = probe(probers, cells, listener)
@@ -116,6 +121,12 @@ def survey(
             found = selection.of_verdicts((*judged, *look.known))
             diagnoses = verdicts.diagnose(cells, tallies, judged, facts, controls, generation=plan.generation)
     return Survey(tuple(attempts), verdicts.shares(cells, tallies), facts, found, diagnoses)
+
+
+def _pace(plan: Plan, vantages: Sequence[str]) -> probes.Pace:
+    if not any(FORWARDERS[node.backend].accepts for node in plan.nodes):
+        return probes.Pace()
+    return probes.Pace(concurrency=max(2, IN_FLIGHT // len(vantages)))
 
 
 def _as_of_now(asked: Sequence[NodeFacts], again: Sequence[NodeFacts]) -> tuple[NodeFacts, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import pytest
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
-from harness.model.verdict import Status
+from harness.model.verdict import Status, Verdict
 from harness.session import run, survey
 from harness.session.lab import Lab
+from harness.verdicts import Selection
 from tests.lab.faults import OF_SOCAT, Fault, injected, on, victim
 from tests.lab.labs import with_nodes
 
@@ -21,24 +22,73 @@ pytestmark = pytest.mark.lab
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WEB_APP = str(EXAMPLES / "web-app.yaml")
-UDP = """
-apiVersion: v1
-kind: Service
-metadata: {name: dns}
-spec:
-  type: NodePort
-  selector: {app: dns}
-  ports: [{port: 53, protocol: UDP, nodePort: 30053}]
----
+EVERY_PROMISE = """
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: dns}
+metadata: {name: web}
 spec:
-  replicas: 3
-  selector: {matchLabels: {app: dns}}
+  replicas: 2
+  selector: {matchLabels: {app: web}}
   template:
-    metadata: {labels: {app: dns}}
-    spec: {containers: [{name: dns, image: dns, ports: [{containerPort: 53, protocol: UDP}]}]}
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+        - {name: web, image: nginx, ports: [{containerPort: 80}, {containerPort: 53, protocol: UDP}]}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: idle}, spec: {containers: [{name: idle, image: nginx}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  selector: {app: web}
+  externalIPs: [203.0.113.7]
+  ports:
+    - {name: http, port: 80, nodePort: 30008}
+    - {name: udp, port: 80, targetPort: 53, protocol: UDP, nodePort: 30008}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: inner}
+spec:
+  type: NodePort
+  selector: {app: web}
+  internalTrafficPolicy: Local
+  ports: [{port: 80, nodePort: 30009}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: sticky}
+spec:
+  type: NodePort
+  selector: {app: web}
+  sessionAffinity: ClientIP
+  ports: [{port: 80, nodePort: 30010}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: local, annotations: {nodeport.harness/health-check-node-port: "32000"}}
+spec:
+  type: NodePort
+  selector: {app: web}
+  externalTrafficPolicy: Local
+  ports: [{port: 80, nodePort: 30011}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: few, annotations: {nodeport.harness/allowed-sources: 192.168.56.11/32}}
+spec:
+  type: NodePort
+  selector: {app: web}
+  ports: [{port: 80, nodePort: 30012}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: nobody}
+spec:
+  type: NodePort
+  ports: [{name: tcp, port: 80, nodePort: 30013}, {name: udp, port: 80, protocol: UDP, nodePort: 30013}]
 """
 
 
@@ -58,8 +108,8 @@ def given(lab: Lab, *forwarders: str, path: str = WEB_APP) -> tuple[Cluster, Pla
     return lab.cluster(), plan
 
 
-def not_passing(found: survey.Survey) -> list[str]:
-    return [str(verdict) for verdict in found.verdicts if verdict.status not in (Status.PASS, Status.SKIP)]
+def not_passing(found: Sequence[Verdict]) -> list[str]:
+    return [str(verdict) for verdict in found if verdict.status not in (Status.PASS, Status.SKIP)]
 
 
 @pytest.mark.parametrize("fault", [
@@ -77,37 +127,53 @@ def test_a_fault_is_found_and_named(fault: Fault, lab: Lab) -> None:
         assert causes[fault.cause].node == fault.names_node, told
     if fault.names_pod:
         assert causes[fault.cause].pod == victim(plan).key, told
-    assert not_passing(survey.survey(cluster, plan, silent)) == []
+    assert not_passing(survey.survey(cluster, plan, silent).verdicts) == []
 
 
-def test_udp_passes(lab: Lab, tmp_path: Path) -> None:
-    """A datagram in thousands may be lost where a process must start first and the CPU is short: INCONCLUSIVE."""
-    (tmp_path / "udp.yaml").write_text(UDP)
-    cluster, plan = given(lab, "socat", path=str(tmp_path / "udp.yaml"))
-    found = survey.survey(cluster, plan, silent)
-    assert [str(each) for each in found.verdicts if each.status in (Status.FAIL, Status.ERROR)] == []
-    answers = [each for each in found.verdicts if each.check == "answers" and "UDP" in each.subject]
-    assert sum(each.status is Status.PASS for each in answers) > len(answers) * 0.9
+@pytest.mark.parametrize("forwarders", [("socat",), ("socat", "n2=nftables")], ids=["socat", "mixed"])
+def test_every_promise_is_kept_from_everywhere_or_said_to_be_none(
+    forwarders: tuple[str, ...], lab: Lab, tmp_path: Path
+) -> None:
+    """From outside, every node and a sample of pods, and by many clients; then from all pods.
+
+    A datagram in thousands may be lost where a process must start first and the CPU is short: INCONCLUSIVE.
+    """
+    (tmp_path / "every.yaml").write_text(EVERY_PROMISE)
+    cluster, plan = given(lab, *forwarders, path=str(tmp_path / "every.yaml"))
+    found = survey.survey(cluster, plan, silent).verdicts
+    assert [line for line in not_passing(found) if "UDP" not in line or "FAIL" in line] == []
+    udp = [each for each in found if each.check == "answers" and "UDP" in each.subject]
+    assert sum(each.status is Status.PASS for each in udp) > len(udp) * 0.9
+    kept = {(each.check, each.vantage.partition("/")[0]) for each in found if each.status is Status.PASS}
+    assert {(check, vantage) for check in ("answers", "affinity") for vantage in ("outside", "n1", "n2", "pod")} <= kept
+    assert {("clients", "clients"), ("hairpin", "pod"), ("refused", "outside"), ("health-check", "outside")} <= kept
+    assert not_promised(found) == expected_skips(plan)
+    wide = survey.survey(cluster, plan, silent, Selection(("pod/|ClusterIP",))).verdicts
+    assert [line for line in not_passing(wide) if "UDP" not in line or "FAIL" in line] == []
+    assert {each.vantage for each in wide if each.status is Status.PASS} >= {f"pod/{pod.key}" for pod in plan.pods}
+
+
+def not_promised(found: Sequence[Verdict]) -> set[tuple[str, str, str]]:
+    """Check, Service (empty: all of them) and node of what is SKIP because of the node's forwarder."""
+    lacks = [each for each in found if "forwarder socat of" in each.summary and "has no" in each.summary]
+    assert {each.status for each in lacks} == {Status.SKIP}
+    return {(each.check, each.service, each.node) for each in lacks}
+
+
+def expected_skips(plan: Plan) -> set[tuple[str, str, str]]:
+    without = {
+        ("source", "default/local"), ("dropped", "default/local"), ("dropped", "default/few"),
+        ("dropped", "default/inner"), ("answers", "default/web"), ("answers", ""),
+    }  # fmt: skip
+    return {(check, name, node.name) for check, name in without for node in plan.nodes if node.backend == "socat"}
 
 
 def test_a_mixed_cluster_passes_and_a_node_keeps_what_it_has(lab: Lab) -> None:
     cluster, plan = given(lab, "socat", "n2=nftables")
-    assert not_passing(survey.survey(cluster, plan, silent)) == []
+    assert not_passing(survey.survey(cluster, plan, silent).verdicts) == []
     _, then = given(lab)
     assert [node.backend for node in then.nodes] == ["socat", "nftables", "socat"]
     assert then.generation == plan.generation
-
-
-def test_what_socat_does_not_promise_is_skipped_by_name_and_nothing_fails(lab: Lab) -> None:
-    cluster, plan = given(lab, "nftables", "n1=socat", path=str(EXAMPLES / "policies.yaml"))
-    found = survey.survey(cluster, plan, silent)
-    lacks = [each for each in found.verdicts if "forwarder socat of n1 has no" in each.summary]
-    assert {each.status for each in lacks} == {Status.SKIP}
-    skipped = {(each.check, each.service, each.node) for each in lacks if each.service}
-    assert skipped == {
-        ("source", "default/local", "n1"), ("dropped", "default/local", "n1"), ("dropped", "default/few", "n1"),
-    }  # fmt: skip
-    assert not_passing(found) == []
 
 
 def test_switching_leaves_no_trace_of_the_other_on_a_node(lab: Lab) -> None:
