@@ -14,6 +14,7 @@ from harness.cli.main import Choice
 from harness.drivers import Wish
 from harness.errors import UsageError
 from harness.model.run import Run
+from harness.plan.pod_network import MODES
 from harness.reports import json, terminal
 from harness.session import choice, nodes, settings
 from harness.session.lab import Lab
@@ -59,6 +60,15 @@ def forwarder_option(verb: Verb) -> Verb:
     )(verb)
 
 
+def pod_network_option(verb: Verb) -> Verb:
+    """``--pod-network``: how pods of several nodes meet."""
+    return click.option(
+        "--pod-network",
+        type=click.Choice(MODES),
+        help="routes for nodes on one network, vxlan over any other. Without it nodes keep what they have.",
+    )(verb)
+
+
 def selection_options(verb: Verb) -> Verb:
     """``--focus`` and ``--skip``: which checks are wanted."""
     verb = click.option(
@@ -75,20 +85,23 @@ def namespace_option(verb: Verb) -> Verb:
 
 
 def node_options(verb: Verb) -> Verb:
-    """``--nodes`` and ``--release``: which nodes are wanted."""
+    """``--nodes``, ``--release`` and ``--subnets``: which nodes are wanted."""
     verb = click.option(
         "--nodes", "nodes_wanted", type=click.IntRange(1, 50), metavar="N", help="How many nodes (default 3)."
+    )(verb)
+    verb = click.option(
+        "--subnets", type=click.IntRange(1, 2), metavar="N", help="2: nodes on two networks in turn, a router between."
     )(verb)
     return click.option("--release", "releases", metavar="NAME[,NAME]", help="Debian releases, taken in turn.")(verb)
 
 
-def wish_of(lab: Lab, nodes_wanted: int | None, releases: str | None) -> Wish | None:
-    """The wish of the node options, ``None`` when neither was given: nodes that run are good as they are."""
-    if nodes_wanted is None and releases is None:
+def wish_of(lab: Lab, nodes_wanted: int | None, releases: str | None, subnets: int | None) -> Wish | None:
+    """The wish of the node options, ``None`` when none was given: nodes that run are good as they are."""
+    if (nodes_wanted, releases, subnets) == (None, None, None):
         return None
     usual = nodes.usual(lab)
     chosen = tuple(name.strip() for name in (releases or "").split(",") if name.strip())
-    return Wish(nodes_wanted or usual.count, chosen or usual.releases)
+    return Wish(nodes_wanted or usual.count, chosen or usual.releases, subnets or usual.subnets)
 
 
 def show(run: Run, *, as_json: bool) -> None:

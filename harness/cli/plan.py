@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.common import forwarder_option, lab_of, manifest_option
+from harness.cli.common import forwarder_option, lab_of, manifest_option, pod_network_option
 from harness.converge import hostvars
 from harness.model.plan import Plan
 from harness.reports import tables
@@ -19,6 +19,7 @@ from harness.support.files import write_atomic
 @click.command("plan")
 @manifest_option
 @forwarder_option
+@pod_network_option
 @click.option(
     "--nodes", "nodes_wanted", type=click.IntRange(1, 50), metavar="N", help="Plan for N nodes yet to be made."
 )
@@ -28,6 +29,7 @@ def plan_command(
     context: click.Context,
     paths: tuple[str, ...],
     forwarders: tuple[str, ...],
+    pod_network: str | None,
     nodes_wanted: int | None,
     output: str | None,
 ) -> None:
@@ -37,9 +39,9 @@ def plan_command(
 
     Example: harness plan -f examples/web-app.yaml -o plan.yml
     """
-    lab = replace(lab_of(context), forwarders=forwarders)
+    lab = replace(lab_of(context), forwarders=forwarders, pod_network=pod_network)
     cluster = nodes.planned_for(lab, nodes_wanted)
-    wanted = apply.make_plan(sources.read(paths), apply.with_forwarders(lab, cluster), lab.applied_plan(cluster))
+    wanted = apply.make_plan(sources.read(paths), apply.with_choices(lab, cluster), lab.applied_plan(cluster))
     if output is None:
         click.echo(tables.plan_table(wanted))
     elif output in ("yaml", "json"):

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import click
 
-from harness.cli.common import forwarder_option, lab_of, manifest_option, node_options, selection_options, show, wish_of
+from harness.cli.common import (
+    forwarder_option,
+    lab_of,
+    manifest_option,
+    node_options,
+    pod_network_option,
+    selection_options,
+    show,
+    wish_of,
+)
 from harness.cli.screen import screen
 from harness.model.verdict import Status
 from harness.session import run
@@ -16,6 +25,7 @@ from harness.verdicts import Selection
 @click.command("run")
 @manifest_option
 @forwarder_option
+@pod_network_option
 @node_options
 @selection_options
 @click.option(
@@ -31,8 +41,10 @@ def run_command(
     context: click.Context,
     paths: tuple[str, ...],
     forwarders: tuple[str, ...],
+    pod_network: str | None,
     nodes_wanted: int | None,
     releases: str | None,
+    subnets: int | None,
     focus: tuple[str, ...],
     skip: tuple[str, ...],
     destroy: str,
@@ -43,8 +55,8 @@ def run_command(
     Example: harness run -f examples/web-app.yaml --destroy never
     """
     selection = Selection(focus, skip)
-    lab = replace(lab_of(context), forwarders=forwarders)
-    wish = wish_of(lab, nodes_wanted, releases)
+    lab = replace(lab_of(context), forwarders=forwarders, pod_network=pod_network)
+    wish = wish_of(lab, nodes_wanted, releases, subnets)
     with screen() as listener:
         found = run.run(lab, paths, wish, run.Destroy(destroy), listener, selection)
     show(found, as_json=as_json)

@@ -64,6 +64,7 @@ def _network(node: PlannedNode, plan: Plan) -> dict[str, object]:
     others = sorted((other for other in plan.nodes if other.name != node.name), key=lambda other: other.name)
     return {
         "node": node.name,
+        "mode": plan.pod_network,
         "address": node.address,
         "pod_range": node.pod_range,
         "gateway": gateway(node.pod_range),

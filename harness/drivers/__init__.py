@@ -50,10 +50,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What nodes are wanted: how many, and the Debian releases they take in turn."""
+    """What nodes are wanted: how many, and the Debian releases they take in turn.
+
+    With more than one of ``subnets`` they are on several networks, taken in turn, with a router between them.
+    """
 
     count: int = 3
     releases: tuple[str, ...] = ("bookworm",)
+    subnets: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ class Node:
     ``forwarder`` is the one that its inventory asks for, empty when it leaves that open. ``other_addresses`` are its
     further IPv4 addresses with their networks (``10.0.0.5/24``), as far as they are known. ``nodeport_addresses`` says
     which of all these serve nodePorts, in kube-proxy's words: ``primary``, ``all``, networks; none is ``primary``.
+    ``pod_network`` is how pods of several nodes shall meet (see :class:`harness.model.plan.Plan`), empty when open.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Node:
     forwarder: str = ""
     other_addresses: tuple[str, ...] = ()
     nodeport_addresses: tuple[str, ...] = ()
+    pod_network: str = ""
 
 
 @dataclass(frozen=True, slots=True)

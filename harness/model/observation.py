@@ -162,7 +162,9 @@ class NodeFacts:
     ``foreign_drops`` lists rules of other tables, as ``table chain: rule``, that drop or reject forwarded or
     incoming traffic. ``drift`` is what of nodeportd's table is not as nodeportd left it.
     ``table_present``: what forwards is there, the table or whatever ``backend`` has in its place; ``leftovers`` are
-    other forwarders of ours of which something is still there.
+    other forwarders of ours of which something is still there. ``tunnel`` is the link over which pods of several nodes
+    meet, where they need one; ``network_drift`` what of the pod network, routes aside, is not as it was made, as the
+    commands that would mend it.
     ``reachable`` is false when the node did not answer at all; ``error`` says why. ``versions`` are what it runs on.
     """
 
@@ -183,3 +185,5 @@ class NodeFacts:
     backend: str = DEFAULT
     leftovers: tuple[str, ...] = ()
     unready: tuple[Unready, ...] = ()
+    tunnel: str = ""
+    network_drift: tuple[str, ...] = ()

@@ -158,6 +158,7 @@ class Plan:
     """Everything that the nodes shall do.
 
     ``generation`` grows by one whenever anything that reaches a node changes, and stays when nothing does.
+    ``pod_network`` is how pods of several nodes meet: by ``routes`` to their nodes, or by ``vxlan`` between them.
     """
 
     lab_uid: str
@@ -166,6 +167,7 @@ class Plan:
     pods: tuple[PlannedPod, ...]
     services: tuple[PlannedService, ...]
     notes: tuple[Note, ...] = ()
+    pod_network: str = "routes"
 
     @property
     def forwarded(self) -> tuple[PlannedService, ...]:

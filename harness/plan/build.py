@@ -14,6 +14,7 @@ from harness.plan import (
     cluster_addresses,
     endpoints,
     notes,
+    pod_network,
     pods,
     ports,
     promises,
@@ -45,6 +46,7 @@ def build(
     problems: list[str] = []
     services = sorted(workload.services, key=ports.key)
     addresses.check_nodes(nodes, problems)
+    mode = pod_network.choose(nodes, previous, problems)
     node_ports = ports.allocate(services, previous, problems)
     own = cluster_addresses.allocate(services, previous, problems)
     cluster_addresses.check_external(services, problems)
@@ -70,6 +72,7 @@ def build(
             services, selected, planned_pods, node_ports, own, workload.endpoint_slices, index, asleep
         ),
         notes=(*notes.of_plan(workload.ignored, services, selected), *readiness.notes(present, checks)),
+        pod_network=mode,
     )
     plan = replace(plan, notes=(*plan.notes, *promises.notes(plan)))
     return replace(plan, generation=_generation(plan, previous))
@@ -85,6 +88,7 @@ def _generation(plan: Plan, previous: Plan | None) -> int:
 def _reaching_nodes(plan: Plan) -> object:
     """The part of a plan that :mod:`harness.converge.hostvars` sends to nodes, in an order of its own."""
     return (
+        plan.pod_network,
         sorted((node.name, node.address, node.pod_range, node.backend, node.serving) for node in plan.nodes),
         [
             (

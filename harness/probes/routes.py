@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.model.plan import Plan
+from harness.model.plan import Plan, PlannedNode
+from harness.plan.pod_network import DEVICE, VXLAN
 
 Route = Mapping[str, object]
 """One route as ``ip -json -4 route show`` prints it."""
@@ -18,14 +19,22 @@ def missing(plan: Plan, node: str, routes: Sequence[Route]) -> tuple[str, ...]:
     place follows in brackets.
     """
     return tuple(
-        text for other in plan.nodes for text in _wrong(other.pod_range, other.address, node == other.name, routes)
+        text
+        for other in plan.nodes
+        for text in _wrong(other.pod_range, _way(plan, other, local=node == other.name), routes)
     )
 
 
-def _wrong(pod_range: str, address: str, local: bool, routes: Sequence[Route]) -> Iterator[str]:
+def _way(plan: Plan, node: PlannedNode, *, local: bool) -> tuple[str, str]:
+    """The field of a route that tells whether it leads to a node's pods, and what is in it."""
+    if local:
+        return "dev", "cni0"
+    return ("dev", DEVICE) if plan.pod_network == VXLAN else ("gateway", node.address)
+
+
+def _wrong(pod_range: str, right: tuple[str, str], routes: Sequence[Route]) -> Iterator[str]:
     wanted = ipaddress.IPv4Network(pod_range)
-    right = ("dev", "cni0") if local else ("gateway", address)
-    planned = f"{pod_range} {'dev cni0' if local else f'via {address}'}"
+    planned = f"{pod_range} {'via' if right[0] == 'gateway' else 'dev'} {right[1]}"
     into = [route for route in routes if (to := _to(route)) is not None and to.subnet_of(wanted)]
     exact = [route for route in into if _to(route) == wanted]
     if not exact or exact[0].get(right[0]) != right[1]:

@@ -18,12 +18,14 @@ from harness.model.cluster import Cluster
 from harness.model.forwarder import FORWARDERS
 from harness.model.observation import NodeFacts, Unready
 from harness.model.plan import Plan
+from harness.plan.pod_network import DEVICE, VXLAN
 from harness.probes import routes, ruleset, ssh, status, versions
 
 _STATUS = "/run/nodeport/status.json"
 _NODEPORTD = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd"
 _RELAY = "nodeport-socat.service"
 _PODCTL = "/usr/local/lib/nodeport/podctl"
+_PODNET = "/usr/local/lib/nodeport/podnet"
 _DRIFT_LINES = 10
 _COMMAND_SECONDS = 10
 
@@ -77,6 +79,8 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
         pods_not_running=tuple(_pods_not_running(host, plan, node)),
         foreign_drops=ruleset.foreign_drops(rules),
         unready=unready,
+        tunnel=DEVICE if plan.pod_network == VXLAN else "",
+        network_drift=tuple(_network_drift(host)),
     )
 
 
@@ -106,6 +110,16 @@ def _drift(host: Any) -> Iterator[str]:
         yield f"and {len(lines) - _DRIFT_LINES} more"
     if done.rc != 0 and not lines:
         yield f"`nodeportd drift` cannot tell: {_last_line(done.stderr)}"
+
+
+def _network_drift(host: Any) -> Iterator[str]:
+    """What podnet would do to the pod network, routes aside, which are asked for; why, when it cannot tell."""
+    done = _run(host, f"{_PODNET} check")
+    if done.rc != 0:
+        yield f"`podnet check` cannot tell: {_last_line(done.stderr)}"
+        return
+    told = msgspec.json.decode(done.stdout or "{}", type=dict[str, list[str]])
+    yield from [line for line in told.get("commands", ()) if not line.startswith("route")][:_DRIFT_LINES]
 
 
 def _pods_not_running(host: Any, plan: Plan, node: str) -> Iterator[str]:

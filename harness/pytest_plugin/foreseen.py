@@ -113,7 +113,7 @@ def _planned(lab: Lab, cluster: Cluster, applied: Plan | None, paths: Sequence[s
     if not paths:
         return None
     workload = apply.wanted_workload(lab, sources.read(paths))
-    return plan.build(workload, apply.with_forwarders(lab, cluster).nodes, cluster.uid, applied)
+    return plan.build(workload, apply.with_choices(lab, cluster).nodes, cluster.uid, applied)
 
 
 def _here(known: Iterable[Node]) -> list[str]:

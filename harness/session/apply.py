@@ -21,13 +21,20 @@ from harness.session.lab import Lab
 from harness.support.files import write_atomic
 
 
-def with_forwarders(lab: Lab, cluster: Cluster) -> Cluster:
-    """The nodes of a lab with the forwarders that were chosen for them.
+def with_choices(lab: Lab, cluster: Cluster) -> Cluster:
+    """The nodes of a lab with the forwarders and the pod network that were chosen for them.
 
     Raises :class:`UsageError` for a forwarder or a node that does not exist.
     """
-    settled = settings.read(lab.folder).forwarders
-    return replace(cluster, nodes=forwarders.choose(cluster.nodes, lab.forwarders, settled))
+    settled = settings.read(lab.folder)
+    chosen = forwarders.choose(cluster.nodes, lab.forwarders, settled.forwarders)
+    return replace(
+        cluster,
+        nodes=tuple(
+            replace(node, pod_network=lab.pod_network or node.pod_network or settled.pod_network or "")
+            for node in chosen
+        ),
+    )
 
 
 def make_plan(given: Sequence[tuple[str, bytes]], cluster: Cluster, previous: Plan | None) -> Plan:
@@ -71,10 +78,12 @@ def change(
 ) -> Convergence:
     """The same for nodes that run the plan before, quicker: only what differs is brought to them (``change.yml``).
 
+    That knows of pods and traffic; when the pod network is another one, everything is looked at.
+
     Raises :class:`harness.errors.ConvergeError`.
     """
     before = lab.applied_plan(cluster)
-    if before is None or not _settled(lab):
+    if before is None or not _settled(lab) or before.pod_network != wanted.pod_network:
         return converge(lab, cluster, workload, wanted, folder, listener)
     steps = plan.steps(before, wanted, workload)
     variables: dict[str, object] = {"nodeport_steps": hostvars.render_steps(before, steps)}

@@ -35,6 +35,7 @@ class Lab:
     inventory: Path | None = None
     accept_new: bool = False
     forwarders: tuple[str, ...] = ()
+    pod_network: str | None = None
 
     @classmethod
     def at(

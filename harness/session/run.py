@@ -154,7 +154,7 @@ def verify_promised(lab: Lab, look: foreign.Look, listener: Listener, selection:
 def _apply(story: _Story, cluster: Cluster) -> Plan:
     with story.phases.phase("plan") as summary:
         workload = apply.wanted_workload(story.lab, story.sources)
-        asked = apply.with_forwarders(story.lab, cluster).nodes
+        asked = apply.with_choices(story.lab, cluster).nodes
         story.plan = plan.build(workload, asked, cluster.uid, story.lab.applied_plan(cluster))
         ports = sum(port.node_port is not None for service in story.plan.services for port in service.ports)
         summary.text = f"{len(story.plan.pods)} pods, {ports} nodePorts, generation {story.plan.generation}"

@@ -6,6 +6,7 @@
     nodes = 3                        # how many nodes `up` makes
     releases = ["bookworm", "trixie"]
     forwarder = ["socat", "n2=nftables"]    # of all nodes, and of some
+    pod_network = "vxlan"            # how pods of several nodes meet; "routes" for nodes on one network
 
 Every key may be left out; an option on the command line wins.
 """
@@ -16,6 +17,7 @@ import difflib
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -34,6 +36,7 @@ class Settings:
     nodes: int | None = None
     releases: tuple[str, ...] = ()
     forwarder: tuple[str, ...] | str = ()
+    pod_network: Literal["routes", "vxlan"] | None = None
 
     @property
     def forwarders(self) -> tuple[str, ...]:

@@ -184,6 +184,15 @@ CAUSES: dict[str, Cause] = {
         ROUTE,
         "`harness exec {node} -- systemctl reload nodeport-network.service`, or `harness apply`.",
     ),
+    "tunnel-broken": Cause(
+        "The VXLAN of {node} does not carry what pods and nodes send each other",
+        "Other nodes do not reach the pods on {node}, nor does {node} reach pods on other nodes, while each reaches "
+        "its own: what is between them is the link nodeport-vxlan{other}.",
+        "harness exec {node} -- ip -details link show nodeport-vxlan; harness exec {node} -- "
+        "bridge fdb show dev nodeport-vxlan; " + ALL_RULES,
+        "`harness exec {node} -- systemctl reload nodeport-network.service`, or `harness apply`; and let the UDP port "
+        "of the VXLAN through, between all nodes.",
+    ),
     "path-broken": Cause(
         "Other nodes do not reach the pods on {node}",
         "Asked directly from other nodes, pods on {node} are silent too, while {node} itself reaches them: traffic "

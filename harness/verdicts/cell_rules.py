@@ -13,6 +13,32 @@ from harness.verdicts.stats import log_binomial
 BROKEN = (Direct.REFUSED, Direct.SILENT, Direct.HANGS, Direct.BAD)
 
 
+def broken_tunnels(shape: Shape) -> list[Finding]:
+    """Nodes that are cut off from all other nodes' pods, both ways, where these meet over a tunnel."""
+    found = []
+    for node in shape.nodes:
+        facts = shape.facts.get(node)
+        pods = [endpoint for endpoint in shape.endpoints if endpoint.node == node]
+        others = [endpoint for endpoint in shape.endpoints if endpoint.node != node]
+        if facts is None or not facts.tunnel or not (facts.network_drift or _cut_off(shape, node, pods, others)):
+            continue
+        claimed = shape.claim([Kind.SILENT], what={pod.pod for pod in pods})
+        claimed += shape.claim([Kind.SILENT], node=node, what={pod.pod for pod in others})
+        if claimed:
+            altered = f" (to mend it: {'; '.join(facts.network_drift[:3])})" if facts.network_drift else drops(facts)
+            notes = tuple(told(shape, node, pod) for pod in others[:1])
+            found.append(Finding("tunnel-broken", node, tuple(claimed), other=altered, directs=notes))
+    return found
+
+
+def _cut_off(shape: Shape, node: str, pods: list[Expected], others: list[Expected]) -> bool:
+    rest = [other for other in shape.nodes if other != node]
+    if not pods or not others or len(rest) < 2:
+        return False
+    into = all(shape.direct(other, pod) is Direct.SILENT for other in rest for pod in pods)
+    return into and all(shape.direct(node, pod) is Direct.SILENT for pod in others)
+
+
 def broken_paths(shape: Shape) -> list[Finding]:
     """Nodes whose pods nobody else reaches, not even directly, though they do themselves."""
     found = []

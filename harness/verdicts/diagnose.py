@@ -30,6 +30,7 @@ RULES: tuple[Callable[[Shape], list[Finding]], ...] = (
     pod_rules.pods_at_fault,
     node_rules.forwarders_at_fault,
     node_rules.dead_rows,
+    cell_rules.broken_tunnels,
     cell_rules.broken_paths,
     cell_rules.lost_routes,
     node_rules.unmasked,

@@ -37,6 +37,8 @@ def faults_of(facts: NodeFacts, generation: int | None) -> list[str]:
     if not facts.ip_forward:
         faults.append("net.ipv4.ip_forward is 0")
     faults += [f"route missing: {route}" for route in facts.missing_routes]
+    if facts.network_drift:
+        faults.append(f"its pod network was altered, to mend it: {'; '.join(facts.network_drift[:3])}")
     faults += [f"pod not running: {pod}" for pod in facts.pods_not_running]
     faults += [f"holds {each.pod} for unready {since(each)}: {each.why}" for each in facts.unready]
     return faults

@@ -24,7 +24,7 @@ from harness.drivers.nspawn import (
     ssh,
     state,
 )
-from harness.drivers.nspawn.names import CLIENTS, GATEWAY, MOST_NODES, Names, node_address, node_name
+from harness.drivers.nspawn.names import CLIENTS, GATEWAY, MOST_NODES, SUBNETS, Names, node_address, node_name
 from harness.drivers.nspawn.state import LabState
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
@@ -169,13 +169,16 @@ class NspawnDriver:
         stale = machine.present(self.names) - kept - halted
         if booting or stale:
             state.save(self.names, replace(wished, ready=False))
-        ssh.close(self.names, {node_address(number) for number in _numbers(self.names, stale | halted)})
+        numbers = _numbers(self.names, stale | halted)
+        ssh.close(self.names, {node_address(number, each) for number in numbers for each in (1, SUBNETS)})
         cgroups.thaw(kept)
         machine.halt(self.names, halted)
         machine.remove(self.names, stale)
         if fabric.ports(self.names) is None:
             machine.kill([self.names.fabric])
             fabric.make(self.names)
+        if fabric.is_routed(wished.nodes):
+            fabric.join(self.names)
         if booting or stale:
             fabric.introduce(self.names, wished.nodes, change.kept)
         if booting:
@@ -242,6 +245,8 @@ def _wished(wish: Wish) -> tuple[Node, ...]:
     """
     if not 1 <= wish.count <= MOST_NODES:
         raise UsageError(f"{wish.count} nodes cannot be", hint=f"1 to {MOST_NODES}")
+    if not 1 <= wish.subnets <= SUBNETS:
+        raise UsageError(f"{wish.subnets} networks cannot be", hint=f"1 to {SUBNETS}")
     unknown = [release for release in wish.releases if release not in recipe.RELEASES]
     if unknown or not wish.releases:
         raise UsageError(
@@ -249,6 +254,6 @@ def _wished(wish: Wish) -> tuple[Node, ...]:
             hint=f"known releases: {', '.join(recipe.RELEASES)}",
         )
     return tuple(
-        Node(node_name(number), node_address(number), wish.releases[(number - 1) % len(wish.releases)])
+        Node(node_name(number), node_address(number, wish.subnets), wish.releases[(number - 1) % len(wish.releases)])
         for number in range(1, wish.count + 1)
     )

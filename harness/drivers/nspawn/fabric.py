@@ -1,4 +1,7 @@
-"""The lab's network: one bridge in a namespace of its own, one port for each node. Nothing touches the host's own.
+"""The lab's network: a bridge in a namespace of its own, one port for each node. Nothing touches the host's own.
+
+Nodes may be on two networks: then there are two bridges, and the namespace is a strict router between them, which drops
+what does not come from where it would send the answer to, pods' own addresses for one.
 
 The port of a node, and the node's namespace, are made by its supervisor at every boot (``supervise.sh``).
 """
@@ -9,7 +12,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 
-from harness.drivers.nspawn.names import CLIENTS, GATEWAY, Names
+from harness.drivers.nspawn.names import CLIENTS, GATEWAY, ROUTED, SUBNETS, Names, node_address
 from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
 from harness.support import netns, process
@@ -23,6 +26,15 @@ _BRIDGE = (
     "link set br0 up",  # last: a bridge that is up is whole
 )
 
+
+_FAR_GATEWAY = f"{node_address(SUBNETS, SUBNETS).rpartition('.')[0]}.1"
+_SECOND = (
+    "link add br1 type bridge",
+    f"address add {_FAR_GATEWAY}/24 dev br1 noprefixroute",
+    "link set br1 up",
+    f"route add {_FAR_GATEWAY.removesuffix('.1')}.0/24 dev br1 src {GATEWAY}",  # the client has one address
+)
+_ROUTER = ("net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1")
 
 _TABLE = 512
 
@@ -40,7 +52,7 @@ def ports(names: Names) -> set[str] | None:
     links = json.loads(done.out or "[]") if done.ok else []
     if not any(link["ifname"] == "br0" and "UP" in link["flags"] for link in links):
         return None
-    return {link["ifname"] for link in links if link.get("master") == "br0"}
+    return {link["ifname"] for link in links if link.get("master") in ("br0", "br1")}
 
 
 def make(names: Names) -> None:
@@ -57,18 +69,40 @@ def make(names: Names) -> None:
         raise DriverError(str(error), hint="`harness doctor` looks at what it needs") from error
 
 
+def join(names: Names) -> None:
+    """Make the second network of a fabric, and the fabric a router between both; called again it does nothing.
+
+    Raises :class:`DriverError`.
+    """
+    if process.run(["ip", "-n", names.fabric, "link", "show", "br1"]).ok:
+        return
+    try:
+        process.check(["ip", "-n", names.fabric, "-batch", "-"], stdin="\n".join(_SECOND) + "\n",
+                      what="making the lab's second network")  # fmt: skip
+        process.check(["ip", "netns", "exec", names.fabric, "sysctl", "-qw", *_ROUTER], what="making a router")
+    except RigError as error:
+        raise DriverError(str(error), hint="`harness doctor` looks at what it needs") from error
+
+
+def is_routed(nodes: Sequence[Node]) -> bool:
+    """Whether these nodes are on more than one network."""
+    return len({node.address.rpartition(".")[0] for node in nodes}) > 1
+
+
 def neighbours(names: Names, nodes: Sequence[Node]) -> str:
     """What each of these nodes is to know of its neighbours beforehand, as an ``ip -batch`` file.
 
-    Nothing, as on any network, while they are few. The kernel keeps one table of neighbours for all namespaces
-    (arp(7): 512 entries, 1024 at most), which many nodes that all talk to each other would overflow, and then
-    packets are lost that no node has lost; entries made by hand do not count.
+    ``GATEWAY`` in it stands for the gateway of the node's own network, by which it reaches the other one. Of single
+    neighbours nothing, as on any network, while they are few. The kernel keeps one table of neighbours for all
+    namespaces (arp(7): 512 entries, 1024 at most), which many nodes that all talk to each other would overflow, and
+    then packets are lost that no node has lost; entries made by hand do not count.
     """
     many = len(nodes) ** 2 > _TABLE
     known = [
         f"neighbour replace {node.address} lladdr {names.mac(node.address)} dev eth0 nud permanent" for node in nodes
     ]
-    return "\n".join(["neighbour flush dev eth0 nud permanent", *(known if many else [])]) + "\n"
+    others = [f"route replace {ROUTED} via GATEWAY"] if is_routed(nodes) else []
+    return "\n".join(["neighbour flush dev eth0 nud permanent", *others, *(known if many else [])]) + "\n"
 
 
 def introduce(names: Names, nodes: Sequence[Node], running: Sequence[Node]) -> None:
@@ -76,11 +110,13 @@ def introduce(names: Names, nodes: Sequence[Node], running: Sequence[Node]) -> N
 
     Raises :class:`DriverError`.
     """
-    book = names.folder / "neighbours"
-    write_atomic(book, neighbours(names, nodes))
+    told = neighbours(names, nodes)
+    write_atomic(names.folder / "neighbours", told)
     try:
         for node in running:
-            process.check(["ip", "-n", names.machine(node.name), "-batch", book], what=f"telling {node.name} of others")
+            book = told.replace("GATEWAY", f"{node.address.rpartition('.')[0]}.1")
+            process.check(["ip", "-n", names.machine(node.name), "-batch", "-"], stdin=book,
+                          what=f"telling {node.name} of others")  # fmt: skip
     except RigError as error:
         raise DriverError(str(error), hint="`harness down`, then again") from error
 

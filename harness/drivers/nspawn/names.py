@@ -12,6 +12,10 @@ LABS = Path("/var/lib/nodeport-harness/labs")
 GATEWAY = "192.168.56.1"
 """The outside client's address, in the fabric."""
 
+ROUTED = "192.168.56.0/23"
+"""All of the lab's networks: that of the gateway, and the second one that nodes may be on."""
+SUBNETS = 2
+
 CLIENTS = "198.18.0.0/15"
 """Addresses of many clients outside, all of them in the fabric (RFC 2544: for tests of networks, never routed)."""
 MOST_NODES = 200
@@ -68,6 +72,6 @@ def node_name(number: int) -> str:
     return f"n{number}"
 
 
-def node_address(number: int) -> str:
-    """The address of the node ``number``, from 1: 192.168.56.11 is the first."""
-    return f"192.168.56.{10 + number}"
+def node_address(number: int, subnets: int = 1) -> str:
+    """The address of the node ``number``, from 1: 192.168.56.11 is the first, 192.168.57.12 may be the second."""
+    return f"192.168.{56 + (number - 1) % subnets}.{10 + number}"

@@ -11,17 +11,21 @@ for group; do echo $$ >"$group/cgroup.procs" || exit 1; done
 echo $$ >"$folder/pid"
 exec </dev/null >>"$folder/console.log" 2>&1
 
+gateway=${address%.*}.1
+bridge=br0
+[ "${address%.*}" = 192.168.56 ] || bridge=br1 # see node_address in names.py
+
 wire() {
     ip -n "$fabric" link delete "$port" 2>/dev/null
     ip netns delete "$machine" 2>/dev/null
     ip netns add "$machine" &&
         ip -n "$fabric" link add "$port" type veth peer name eth0 address "$mac" netns "$machine" &&
-        ip -n "$fabric" link set "$port" master br0 up &&
+        ip -n "$fabric" link set "$port" master "$bridge" up &&
         ip -n "$machine" link set lo up &&
         ip -n "$machine" link set eth0 up &&
         ip -n "$machine" address add "$address/24" dev eth0 &&
-        ip -n "$machine" route add 198.18.0.0/15 via "${address%.*}.1" && # to the clients, see CLIENTS in names.py
-        ip -n "$machine" -batch "${folder%/*}/neighbours"
+        ip -n "$machine" route add 198.18.0.0/15 via "$gateway" && # to the clients, see CLIENTS in names.py
+        sed "s/GATEWAY/$gateway/" "${folder%/*}/neighbours" | ip -n "$machine" -batch -
 }
 
 while wire; do

@@ -122,6 +122,8 @@ class StaticDriver:
 
     def _wished(self, wish: Wish) -> tuple[Machine, ...]:
         machines = _read(self.source)
+        if wish.subnets != 1:
+            raise UsageError("--subnets is for nodes that the harness makes (driver nspawn)", hint="leave it out")
         if wish.count != len(machines):
             raise UsageError(
                 f"{wish.count} nodes are asked for, but {self.source} has {len(machines)}",
@@ -156,6 +158,7 @@ def _node(machine: Machine, addresses: Sequence[str]) -> Node:
     others = tuple(each for each in addresses if each.partition("/")[0] != machine.address)
     return Node(
         machine.name, machine.address, forwarder=machine.forwarder, other_addresses=others,
+        pod_network=machine.pod_network,
         nodeport_addresses=machine.nodeport_addresses,
     )  # fmt: skip
 

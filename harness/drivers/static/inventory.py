@@ -41,6 +41,7 @@ class Machine:
     client_range: str = ""
     forwarder: str = ""
     nodeport_addresses: tuple[str, ...] = ()
+    pod_network: str = ""
 
 
 def read(source: Path) -> tuple[Machine, ...]:
@@ -108,7 +109,7 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
         name, address, ssh, {**variables, "ansible_python_interpreter": interpreter},
         text("nodeport_client_netns"), text("nodeport_client_address"), text("nodeport_client_range"),
         text("nodeport_forwarder"),
-        _words(known.get("nodeport_addresses")),
+        _words(known.get("nodeport_addresses")), text("nodeport_pod_network"),
     )  # fmt: skip
 
 

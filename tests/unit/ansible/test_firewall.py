@@ -14,6 +14,7 @@ REAL = Path(__file__).parents[2] / "cases" / "firewall"
 LOCAL = "from outside to a pod of this node"
 ACROSS = "from another node to a pod of this node"
 BACK = "back from pods of this node"
+HERE = "back to this node from a pod of its own"
 REMOTE = "from outside to a pod of another node"
 
 
@@ -22,7 +23,9 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What a ruleset blocks: chain → what it drops; ``backend`` is the node's forwarder."""
     monkeypatch.setattr(guest, "interface", lambda _address: "eth0")
 
-    def blocked(text: str, backend: str = "nftables", *, alone: bool = False) -> dict[str, list[str]]:
+    def blocked(
+        text: str, backend: str = "nftables", *, alone: bool = False, vxlan_port: int = 0
+    ) -> dict[str, list[str]]:
         tables = (guest.firewall.from_nft if text.startswith("{") else guest.firewall.from_iptables)(text)
         settings = {
             "address": "192.0.2.1",
@@ -30,6 +33,8 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
             "node_ports": ["30008/TCP", "30053/UDP"],
             "backend": backend,
             "alone": alone,
+            "peers": [] if alone else ["192.0.2.2"],
+            "vxlan_port": vxlan_port,
         }
         return {found["chain"]: found["drops"] for found in guest.blocking(tables, set(), guest.packets(settings))}
 
@@ -60,7 +65,35 @@ IIF = {"meta": {"key": "iifname"}}
 def test_firewalld_lets_translated_packets_through_but_not_those_of_other_nodes(look: Any) -> None:
     text = (REAL / "firewalld.json").read_text()
     assert look(text) == {"filter_FORWARD": [ACROSS]}
-    assert look(text, "socat") == {"filter_INPUT": ["to nodePort 30008/TCP", "to nodePort 30053/UDP"]}
+    assert look(text, "socat") == {
+        "filter_FORWARD": [ACROSS],
+        "filter_INPUT": ["to nodePort 30008/TCP", "to nodePort 30053/UDP"],
+    }
+
+
+def test_a_relay_accepts_and_asks_itself_and_forwards_for_others_alone(look: Any) -> None:
+    strict = saved("-A FORWARD -o cni0 -j ACCEPT", "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT").replace(
+        ":OTHER", ":INPUT DROP [0:0]\n:OTHER", 1
+    )
+    assert look(strict) == {"FORWARD": [BACK, REMOTE]}, "the kernel translates before INPUT, and asks pods by OUTPUT"
+    ports = ["to nodePort 30008/TCP", "to nodePort 30053/UDP"]
+    assert look(strict, "socat") == {"FORWARD": [BACK], "INPUT": ports}
+    assert look(strict, "socat", alone=True) == {"INPUT": ports}
+    deaf = saved(policy="ACCEPT").replace(":OTHER", ":INPUT DROP [0:0]\n:OTHER", 1)
+    assert look(deaf, alone=True) == {"INPUT": [HERE]}, "whatever forwards, it asks whether pods are ready"
+
+
+def test_a_vxlan_needs_its_udp_port_and_its_own_interface(look: Any) -> None:
+    said = "by VXLAN (UDP port 4789) between 192.0.2.1 and 192.0.2.2"
+    port = "-A INPUT -p udp -m udp --dport 4789 -j"
+    rules = saved(f"{port} DROP", policy="ACCEPT").replace(":OTHER", ":INPUT ACCEPT [0:0]\n:OTHER", 1)
+    assert look(rules) == {}
+    assert look(rules, vxlan_port=4789) == {"INPUT": [said]}
+    assert look(rules, vxlan_port=8472) == {}
+    friends = rules.replace(f"{port} DROP", f"-A INPUT -s 192.0.2.2 -j ACCEPT\n{port} DROP")
+    assert look(friends, vxlan_port=4789) == {}
+    across = "-A FORWARD -i nodeport-vxlan -o cni0 -j DROP"
+    assert look(saved(across, policy="ACCEPT"), vxlan_port=4789) == {"FORWARD": [ACROSS]}
 
 
 def test_ufw_drops_what_is_routed_but_not_answers(look: Any) -> None:

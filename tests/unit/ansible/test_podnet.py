@@ -14,12 +14,15 @@ import pytest
 PROGRAM = Path(__file__).parents[3] / "playbooks/roles/pod_network/files/podnet.py"
 GATEWAY = ipaddress.IPv4Interface("10.244.0.1/24")
 ADDRESS = {"family": "inet", "local": "10.244.0.1", "prefixlen": 24}
-RIGHT: dict[str, Any] = {"flags": ["UP"], "addr_info": [ADDRESS]}
+RIGHT: dict[str, Any] = {"flags": ["UP"], "mtu": 1500, "addr_info": [ADDRESS]}
 NETWORK = {
+    "mode": "routes",
+    "address": "192.168.56.11",
     "pod_range": "10.244.0.0/24",
     "gateway": "10.244.0.1",
     "routes": [{"to": "10.244.1.0/24", "via": "192.168.56.12"}],
 }
+VXLAN: dict[str, Any] = {"mode": "vxlan", "vxlan": {"vni": 7, "port": 4789}}
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +43,23 @@ def podnet() -> ModuleType:
             None,
             [
                 "link add cni0 address 0a:58:0a:f4:00:01 type bridge",
-                "link set cni0 up",
+                "link set cni0 mtu 1500 up",
                 "address add 10.244.0.1/24 dev cni0",
             ],
         ),
-        ({**RIGHT, "flags": []}, ["link set cni0 up"]),
+        ({**RIGHT, "flags": []}, ["link set cni0 mtu 1500 up"]),
+        ({**RIGHT, "mtu": 1450}, ["link set cni0 mtu 1500 up"]),
         ({**RIGHT, "addr_info": []}, ["address add 10.244.0.1/24 dev cni0"]),
         (
-            {"flags": ["UP"], "addr_info": [{"family": "inet", "local": "10.244.9.1", "prefixlen": 24}]},
+            {**RIGHT, "addr_info": [{"family": "inet", "local": "10.244.9.1", "prefixlen": 24}]},
             ["address add 10.244.0.1/24 dev cni0", "address delete 10.244.9.1/24 dev cni0"],
         ),
         ({**RIGHT, "addr_info": [ADDRESS, {"family": "inet6", "local": "fe80::1", "prefixlen": 64}]}, []),
     ],
-    ids=["right", "none", "down", "no address", "another address", "with a link-local address"],
+    ids=["right", "none", "down", "another size", "no address", "another address", "with a link-local address"],
 )
 def test_the_bridge(podnet: ModuleType, link: dict[str, Any] | None, commands: list[str]) -> None:
-    assert list(podnet.bridge_changes(GATEWAY, link)) == commands
+    assert list(podnet.bridge_changes(GATEWAY, link, 1500)) == commands
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,63 @@ def test_routes(podnet: ModuleType, wanted: dict[str, str], present: dict[str, s
 
 def test_the_wanted_network_is_read(podnet: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "network.json").write_text(json.dumps(NETWORK))
-    assert podnet.wanted(tmp_path / "network.json") == (GATEWAY, {"10.244.1.0/24": "via 192.168.56.12"})
+    network = podnet.wanted(tmp_path / "network.json")
+    assert (network.gateway, network.routes) == (GATEWAY, {"10.244.1.0/24": "via 192.168.56.12"})
+    (tmp_path / "network.json").write_text(json.dumps(NETWORK | VXLAN))
+    network = podnet.wanted(tmp_path / "network.json")
+    assert network.vxlan == (7, 4789)
+    assert network.routes == {"10.244.1.0/24": "via 10.244.1.1 dev nodeport-vxlan onlink"}
+
+
+def tunnel(**different: object) -> dict[str, Any]:
+    about = {"id": 7, "port": 4789, "local": "192.168.56.11", "learning": False, **different}
+    address = {"family": "inet", "local": "10.244.0.1", "prefixlen": 32}
+    return {
+        "flags": ["UP"], "mtu": 1450, "address": "0a:59:0a:f4:00:01", "addr_info": [address],
+        "linkinfo": {"info_kind": "vxlan", "info_data": about},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("different", [{"id": 8}, {"port": 8472}, {"local": "192.168.56.12"}, {"learning": True}])
+def test_a_vxlan_that_is_another_one_is_known(podnet: ModuleType, tmp_path: Path, different: dict[str, object]) -> None:
+    (tmp_path / "network.json").write_text(json.dumps(NETWORK | VXLAN))
+    network = podnet.wanted(tmp_path / "network.json")
+    assert podnet.is_right(network, tunnel())
+    assert not podnet.is_right(network, tunnel(**different))
+    assert list(podnet.tunnel_changes(network, tunnel(), 1450)) == []
+    assert list(podnet.tunnel_changes(network, None, 1450)) == [
+        "link add nodeport-vxlan address 0a:59:0a:f4:00:01 type vxlan id 7 local 192.168.56.11 dstport 4789 nolearning",
+        "link set nodeport-vxlan mtu 1450 up",
+        "address add 10.244.0.1/32 dev nodeport-vxlan",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("known", "table", "commands"),
+    [
+        ({"10.244.1.1": "0a:59:0a:f4:01:01"}, {"0a:59:0a:f4:01:01": "192.168.56.12"}, []),
+        (
+            {"10.244.1.1": ""},
+            {"0a:59:0a:f4:01:01": "192.168.56.99"},
+            [
+                "neighbour replace 10.244.1.1 lladdr 0a:59:0a:f4:01:01 dev nodeport-vxlan nud permanent",
+                "fdb replace 0a:59:0a:f4:01:01 dev nodeport-vxlan dst 192.168.56.12",
+            ],
+        ),
+        (
+            {"10.244.1.1": "0a:59:0a:f4:01:01", "10.244.2.1": "x"},
+            {"0a:59:0a:f4:01:01": "192.168.56.12", "x": "192.168.56.13"},
+            ["neighbour delete 10.244.2.1 dev nodeport-vxlan", "fdb delete x dev nodeport-vxlan dst 192.168.56.13"],
+        ),
+    ],
+    ids=["right", "wrong", "a node that left"],
+)
+def test_what_a_vxlan_knows_of_others(
+    podnet: ModuleType, tmp_path: Path, known: dict[str, str], table: dict[str, str], commands: list[str]
+) -> None:
+    (tmp_path / "network.json").write_text(json.dumps(NETWORK | VXLAN))
+    network = podnet.wanted(tmp_path / "network.json")
+    assert list(podnet.neighbour_changes(network, known, table)) == commands
 
 
 @pytest.mark.parametrize(
@@ -89,6 +149,10 @@ def test_the_wanted_network_is_read(podnet: ModuleType, tmp_path: Path) -> None:
         {"routes": [{"to": "10.244.1.0/24\nlink delete eth0", "via": "192.168.56.12"}]},
         {"routes": [{"to": "10.244.1.0/24"}]},
         {"routes": None},
+        {"mode": "magic"},
+        {"mode": "vxlan"},
+        {**VXLAN, "vxlan": {"vni": 1 << 24, "port": 4789}},
+        {**VXLAN, "vxlan": {"vni": 1, "port": "4789 dev eth0"}},
     ],
     ids=str,
 )

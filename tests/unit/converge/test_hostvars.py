@@ -87,6 +87,7 @@ def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
     assert of_nodes["n2"] == {
         "network": {
             "node": "n2",
+            "mode": "routes",
             "address": "192.168.56.12",
             "pod_range": "10.244.1.0/24",
             "gateway": "10.244.1.1",

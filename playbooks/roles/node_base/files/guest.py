@@ -14,6 +14,7 @@ from pathlib import Path
 import firewall
 
 WRITTEN = ("/etc", "/run", "/usr/local/lib", "/var/lib")
+VXLAN = "nodeport-vxlan"
 SAVERS = {"ip": "iptables-nft-save", "legacy": "iptables-legacy-save"}
 """Both of Debian's iptables: which one the administrator uses is not known, and both may have rules."""
 
@@ -49,24 +50,53 @@ def obstacles(settings):
 def packets(settings):
     """What comes by on the way to a nodePort, with a word on each: where a pod answers, and where it does not."""
     outside = interface(settings["address"])
+    across = VXLAN if settings["vxlan_port"] else outside
     pod = str(ipaddress.ip_network(settings["cluster_range"])[2])
     new = {"saddr": None, "daddr": pod, "proto": "tcp", "dport": None, "state": frozenset({"new"})}
     back = {**new, "saddr": pod, "daddr": None, "state": frozenset({"established"})}
     dnat, plain = {"status": frozenset({"dnat"})}, {"status": frozenset()}
     came, left = {"iif": outside, "hook": "forward"}, {"iif": None, "hook": "output"}
-    ports = [name.partition("/")[::2] for name in settings["node_ports"]]
-    if settings["backend"] == "nftables":
+    translates = settings["backend"] == "nftables"
+    if translates:
         yield "from outside to a pod of this node", {**new, **came, **dnat, "oif": "cni0"}
-        yield "from another node to a pod of this node", {**new, **came, **plain, "oif": "cni0"}
-        yield "back from pods of this node", {**back, **came, **dnat, "iif": "cni0", "oif": outside}
-        yield "from this node to a pod of its own", {**new, **left, **dnat, "oif": "cni0"}
-        if not settings["alone"]:
-            yield "from outside to a pod of another node", {**new, **came, **dnat, "oif": outside}
-            yield "from this node to a pod of another node", {**new, **left, **dnat, "oif": outside}
-    for hook in ("prerouting", *(["input"] if settings["backend"] != "nftables" else [])):
+    if translates or not settings["alone"]:
+        yield "from another node to a pod of this node", {**new, **came, **plain, "iif": across, "oif": "cni0"}
+        sent = {"iif": "cni0", "oif": outside} if translates else {"iif": "cni0", "oif": across}
+        yield "back from pods of this node", {**back, **came, **(dnat if translates else plain), **sent}
+    for kind in (
+        (plain, dnat) if translates else (plain,)
+    ):  # plain: whether it is ready, or what a relay asks for others
+        yield "from this node to a pod of its own", {**new, **left, **kind, "oif": "cni0"}
+    yield "back to this node from a pod of its own", {**back, **plain, "iif": "cni0", "oif": None, "hook": "input"}
+    if not settings["alone"]:
+        yield "from this node to a pod of another node", {**new, **left, **plain, "oif": across}
+        yield "back to this node from a pod of another node", {
+            **back, **plain, "iif": across, "oif": None, "hook": "input",
+        }  # fmt: skip
+    if translates and not settings["alone"]:
+        yield "from outside to a pod of another node", {**new, **came, **dnat, "oif": across}
+        yield "from this node to a pod of another node", {**new, **left, **dnat, "oif": across}
+    yield from arriving(settings, {**new, **came, **plain, "oif": None}, own=not translates)
+    yield from wrapped(settings, {**new, **plain, "iif": None, "oif": None, "proto": "udp"})
+
+
+def arriving(settings, packet, *, own):
+    """What comes to nodePorts; with ``own`` a process of the node itself accepts it, past the input chains."""
+    ports = [name.partition("/")[::2] for name in settings["node_ports"]]
+    for hook in ("prerouting", *(["input"] if own else [])):
         for port, protocol in ports:
             meant = {"daddr": settings["address"], "dport": int(port), "proto": protocol.lower()}
-            yield f"to nodePort {port}/{protocol}", {**new, **came, **plain, **meant, "oif": None, "hook": hook}
+            yield f"to nodePort {port}/{protocol}", {**packet, **meant, "hook": hook}
+
+
+def wrapped(settings, packet):
+    """What nodes send each other in a VXLAN."""
+    port, own = settings["vxlan_port"], settings["address"]
+    for peer in settings["peers"] if port else ():
+        said = f"by VXLAN (UDP port {port}) between {own} and {peer}"
+        for hook in ("prerouting", "input"):
+            yield said, {**packet, "hook": hook, "saddr": peer, "daddr": own, "dport": port}
+        yield said, {**packet, "hook": "output", "saddr": own, "daddr": peer, "dport": port}
 
 
 def blocking(tables, by_iptables, wanted):

@@ -2,7 +2,8 @@
 """What the roles have to know of a node, as one JSON object; changes nothing. Standard library only.
 
 The argument: settings as JSON, {"address", "cluster_range", "node_ports" ("30008/TCP"), "backend", "alone" (whether
-there is no other node)}, or none: then what they are needed for is left out. ``tasks/look.yml`` sends the modules
+there is no other node), "peers" (the other nodes' addresses), "vni", "vxlan_port" (both 0: no VXLAN)}, or none: then
+what they are needed for is left out. ``tasks/look.yml`` sends the modules
 along. One look for all roles, because every question of Ansible's to a node costs a third of a second.
 """
 
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 import guest
+import ways
 from guest import printed
 
 PROGRAMS = Path("/usr/local/lib/nodeport")
@@ -55,7 +57,11 @@ def fingerprint(path):
 def overlapping(cluster_range):
     """Routes into the pods' range that are neither ours (protocol 77) nor of our bridge, in words."""
     for route in json.loads(printed("ip", "-json", "-4", "route", "show") or "[]"):
-        foreign = route.get("protocol") != "77" and route.get("dev") != "cni0" and route["dst"] != "default"
+        foreign = (
+            route.get("protocol") != "77"
+            and route.get("dev") not in ("cni0", guest.VXLAN)
+            and route["dst"] != "default"
+        )
         if foreign and ipaddress.ip_network(route["dst"]).overlaps(ipaddress.ip_network(cluster_range)):
             yield " ".join(str(route[key]) for key in ("type", "dst", "gateway", "dev") if key in route)
 
@@ -107,6 +113,7 @@ def main(settings="{}"):
     nft = printed("nft", "--version").split()
     bridge = Path("/sys/class/net/cni0").exists()
     forward = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
+    others = dict(listening(address))
     found = {
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -115,7 +122,11 @@ def main(settings="{}"):
         "missing_packages": [name for name, there in NEEDED.items() if not there()],
         "has_address": f"inet {address}/" in printed("ip", "-4", "address", "show"),
         "overlapping": list(overlapping(cluster_range)) if cluster_range else [],
-        "listening": dict(listening(address)),
+        "listening": others,
+        "far": list(ways.far(settings.get("peers", ()))),
+        "vxlan_rivals": list(ways.rivals(settings["vni"], settings["vxlan_port"], others))
+        if settings.get("vni")
+        else [],
         "foreign_bridge": bridge and not Path("/etc/nodeport/network.json").exists(),
         "files": files(),
         "enabled": [path.name for path in Path("/etc/systemd/system/multi-user.target.wants").glob("nodeport*")],

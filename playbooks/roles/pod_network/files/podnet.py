@@ -1,11 +1,17 @@
 #!/usr/bin/python3 -SE
 """Bring this node's pod network to what /etc/nodeport/network.json says.
 
-    podnet apply           make the bridge cni0 and the routes to other nodes' pod ranges; JSON of what changed
+    podnet apply           make the bridge cni0 and the ways to other nodes' pods; JSON of what changed
     podnet check [FILE]    the same JSON of what apply would change (if FILE were the wanted network); changes nothing
-    podnet remove          take away the bridge and our routes
+    podnet remove          take away the bridge, our routes and our VXLAN
 
-Our routes carry the route protocol 77, so that nobody else's are ever touched. Standard library only.
+Other nodes' pods are reached by routes to their nodes (mode ``routes``, for nodes on one network), or by VXLAN
+(RFC 7348) over whatever is between the nodes (mode ``vxlan``). There everything is said beforehand and nothing is
+learnt: the pods of a node are behind its gateway, the gateway has a hardware address that follows from its own, and
+that is at the node's address. Also what pods send to nodePorts of other nodes goes this way, by rules and a table of
+its own: routers between nodes may drop packets from addresses that they do not know.
+
+Our routes and rules carry the route protocol 77, so that nobody else's are ever touched. Standard library only.
 """
 
 import ipaddress
@@ -15,86 +21,212 @@ import sys
 from pathlib import Path
 
 WANTED = Path("/etc/nodeport/network.json")
-BRIDGE = "cni0"
+BRIDGE, VXLAN = "cni0", "nodeport-vxlan"
 PROTOCOL = "77"
+TABLE = "7744"
+OURS = f"lookup {TABLE} protocol {PROTOCOL}"
+ETHERNET = 1500
+NODE_PORTS = "30000-32767"
+OVERHEAD = 50  # of VXLAN: an Ethernet header (14) within VXLAN (8), UDP (8) and IPv4 (20)
+
+
+class Network:
+    """What is wanted: ``gateway`` with its prefix, ``peers`` as {pod range: node address}, ``routes`` as {range: way}.
+
+    ``vxlan`` is ``None``, or the VNI and the UDP port. A range by way of the node's own gateway (that of Services) goes
+    into the bridge: what is sent there is translated on its way out, but without a route it would not even be sent.
+    """
+
+    def __init__(self, told):
+        pod_range = ipaddress.IPv4Network(told["pod_range"])
+        self.gateway = ipaddress.IPv4Interface(f"{told['gateway']}/{pod_range.prefixlen}")
+        if self.gateway.network != pod_range:
+            raise ValueError(f"the gateway {self.gateway.ip} is not in the pod range {pod_range}")
+        ways = {ipaddress.IPv4Network(route["to"]): ipaddress.IPv4Address(route["via"]) for route in told["routes"]}
+        self.peers = {to: via for to, via in ways.items() if via != self.gateway.ip}
+        self.vxlan = None
+        if told.get("mode", "routes") not in ("routes", "vxlan"):
+            raise ValueError(f"mode {told['mode']!r} is neither routes nor vxlan")
+        if told.get("mode") == "vxlan":
+            self.address = ipaddress.IPv4Address(told["address"])
+            self.vxlan = _number(told["vxlan"]["vni"], 24), _number(told["vxlan"]["port"], 16)
+        self.routes = {
+            str(to): f"dev {BRIDGE}" if to not in self.peers else self._way(to, via) for to, via in ways.items()
+        }
+
+    def _way(self, to, via):
+        return f"via {to[1]} dev {VXLAN} onlink" if self.vxlan else f"via {via}"
+
+
+def _number(value, bits):
+    if not isinstance(value, int) or not 0 < value < 1 << bits:
+        raise ValueError(f"{value!r} is not a number from 1 to {(1 << bits) - 1}")
+    return value
 
 
 def wanted(path):
-    """The gateway with its prefix, and the routes as {range: way}; ends the program when they cannot be right.
-
-    A range by way of the node's own gateway (that of Services) goes into the bridge: what is sent there is translated
-    on its way out, but without a route it would not even be sent.
-    """
+    """The wanted network; ends the program when it cannot be right."""
     try:
-        network = json.loads(path.read_text())
-        pod_range = ipaddress.IPv4Network(network["pod_range"])
-        gateway = ipaddress.IPv4Interface(f"{network['gateway']}/{pod_range.prefixlen}")
-        routes = {
-            str(ipaddress.IPv4Network(route["to"])): _way(ipaddress.IPv4Address(route["via"]), gateway.ip)
-            for route in network["routes"]
-        }
+        return Network(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         sys.exit(f"{path}: not a pod network: {error!r}")
-    if gateway.network != pod_range:
-        sys.exit(f"{path}: the gateway {gateway.ip} is not in the pod range {pod_range}")
-    return gateway, routes
 
 
-def _way(via, gateway):
-    return f"dev {BRIDGE}" if via == gateway else f"via {via}"
-
-
-def bridge():
-    """The bridge as the kernel shows it, ``None`` when there is none; ends the program when it is no bridge."""
-    found = [link for link in ask("-details", "address", "show") if link.get("ifname") == BRIDGE]
-    if found and found[0].get("linkinfo", {}).get("info_kind") != "bridge":
-        sys.exit(f"there is an interface {BRIDGE} that is not a bridge and not ours: remove it")
-    return found[0] if found else None
+def links():
+    """The links of ours that there are, by name; ends the program when one of them is not what it has to be."""
+    found = {link["ifname"]: link for link in ask("-details", "address", "show") if link.get("ifname")}
+    for name, kind in ((BRIDGE, "bridge"), (VXLAN, "vxlan")):
+        if name in found and found[name].get("linkinfo", {}).get("info_kind") != kind:
+            sys.exit(f"there is an interface {name} that is not a {kind} and not ours: remove it")
+    return found
 
 
 def our_routes():
-    """The routes that carry our protocol number, as {range: way}."""
-    return {
-        route["dst"]: f"via {route['gateway']}" if "gateway" in route else f"dev {route.get('dev', '')}"
-        for route in ask("-4", "route", "show", "proto", PROTOCOL)
-    }
+    """The routes that carry our protocol number: those of the main table and those of ours, as {range: way}."""
+    tables = {"main": {}, TABLE: {}}
+    for route in ask("-4", "route", "show", "table", "all", "proto", PROTOCOL):
+        words = [f"via {route['gateway']}"] if "gateway" in route else []
+        words += [f"dev {route.get('dev', '')}"] if not words or route.get("dev") == VXLAN else []
+        tables.setdefault(route.get("table", "main"), {})[route["dst"]] = " ".join([*words, *route.get("flags", ())])
+    return tables["main"], tables[TABLE]
 
 
 def changes(path):
-    """The ``ip`` commands that lead from what is to what is wanted."""
-    gateway, routes = wanted(path)
-    return [*bridge_changes(gateway, bridge()), *route_changes(routes, our_routes())]
+    """The commands from what is to what is wanted: those of ``ip``, and those of ``bridge``, which begin with fdb."""
+    network, present, (routes, own) = wanted(path), links(), our_routes()
+    size, tunnel = mtu(network, present), present.get(VXLAN)
+    yield from bridge_changes(network.gateway, present.get(BRIDGE), size)
+    if tunnel and not (network.vxlan and is_right(network, tunnel)):
+        yield f"link delete {VXLAN}"
+        routes, own = ({to: way for to, way in table.items() if VXLAN not in way} for table in (routes, own))
+        tunnel = None
+    if network.vxlan:
+        yield from tunnel_changes(network, tunnel, size)
+        yield from neighbour_changes(network, *(neighbours() if tunnel else ({}, {})))
+    yield from route_changes(network.routes, routes)
+    nodes = {str(via): network.routes[str(to)] for to, via in network.peers.items()} if network.vxlan else {}
+    yield from route_changes(nodes, own, f" table {TABLE}")
+    yield from rule_changes(rules(network.gateway.network) if nodes else set(), our_rules())
 
 
-def bridge_changes(gateway, link):
+def mtu(network, present):
+    """What pods may send at once: as much as fits the ways to all other nodes."""
+    asked = "".join(f"route get {via}\n" for via in sorted(network.peers.values()))
+    # One node that cannot be reached now says nothing of the others: -force goes on, and fails in the end.
+    done = subprocess.run(
+        ["ip", "-json", "-force", "-batch", "-"], input=asked, capture_output=True, text=True, timeout=30, check=False
+    )
+    devices = {way.get("dev") for line in done.stdout.splitlines() if line.startswith("[{") for way in json.loads(line)}
+    sizes = [present[name]["mtu"] for name in devices - {BRIDGE, VXLAN, "lo"} if name in present]
+    return min(sizes, default=ETHERNET) - (OVERHEAD if network.vxlan else 0)
+
+
+def bridge_changes(gateway, link, size):
     """The commands for the bridge and its address."""
     if link is None:
         # With an address of its own the bridge keeps it. Otherwise it takes over that of a pod's veth, and when this
         # pod goes, the other pods know their gateway by an address that nobody has any more.
-        hardware = "0a:58:" + ":".join(f"{byte:02x}" for byte in gateway.ip.packed)
-        yield f"link add {BRIDGE} address {hardware} type bridge"
-    if link is None or "UP" not in link["flags"]:
-        yield f"link set {BRIDGE} up"
+        yield f"link add {BRIDGE} address {hardware('0a:58', gateway.ip)} type bridge"
+    yield from state_changes(BRIDGE, link, size)
+    yield from address_changes(BRIDGE, gateway, link)
+
+
+def is_right(network, tunnel):
+    """Whether a VXLAN is the wanted one; what it is cannot be changed while it is there."""
+    about = tunnel["linkinfo"].get("info_data", {})
+    right = about.get("id"), about.get("port"), about.get("local"), about.get("learning"), tunnel.get("address")
+    return right == (*network.vxlan, str(network.address), False, hardware("0a:59", network.gateway.ip))
+
+
+def tunnel_changes(network, tunnel, size):
+    """The commands for the VXLAN itself; the gateway's address is there too, for what the node itself sends."""
+    if tunnel is None:
+        (vni, port), own = network.vxlan, hardware("0a:59", network.gateway.ip)
+        about = f"id {vni} local {network.address} dstport {port} nolearning"
+        yield f"link add {VXLAN} address {own} type vxlan {about}"
+    yield from state_changes(VXLAN, tunnel, size)
+    yield from address_changes(VXLAN, ipaddress.IPv4Interface(network.gateway.ip), tunnel)
+
+
+def neighbours():
+    """What the VXLAN knows: hardware addresses by gateway, and nodes by hardware address."""
+    known = {
+        entry["dst"]: entry.get("lladdr", "") if "PERMANENT" in entry["state"] else ""
+        for entry in ask("-4", "neighbour", "show", "dev", VXLAN)
+    }
+    table = json.loads(run("bridge", "-json", "fdb", "show", "dev", VXLAN) or "[]")
+    return known, {entry["mac"]: entry.get("dst", "") for entry in table if entry}
+
+
+def neighbour_changes(network, known, table):
+    """The commands for the other nodes: the hardware address of each one's gateway, and the node it is at."""
+    at = {str(to[1]): (hardware("0a:59", to[1]), str(via)) for to, via in network.peers.items()}
+    yield from (f"neighbour delete {gone} dev {VXLAN}" for gone in sorted(set(known) - set(at)))
+    nodes = dict(at.values())
+    yield from (f"fdb delete {gone} dev {VXLAN} dst {table[gone]}" for gone in sorted(set(table) - set(nodes)))
+    for gateway, (address, node) in sorted(at.items()):
+        if known.get(gateway) != address:
+            yield f"neighbour replace {gateway} lladdr {address} dev {VXLAN} nud permanent"
+        if table.get(address) != node:
+            yield f"fdb replace {address} dev {VXLAN} dst {node}"
+
+
+def hardware(prefix, address):
+    """A hardware address that follows from an IPv4 address."""
+    return f"{prefix}:" + ":".join(f"{byte:02x}" for byte in address.packed)
+
+
+def state_changes(name, link, size):
+    """The commands that bring a link up, with the wanted MTU."""
+    if link is None or "UP" not in link["flags"] or link["mtu"] != size:
+        yield f"link set {name} mtu {size} up"
+
+
+def address_changes(name, wanted_address, link):
+    """The commands that leave a link with one IPv4 address."""
     infos = link["addr_info"] if link else []
     has = {f"{info['local']}/{info['prefixlen']}" for info in infos if info["family"] == "inet"}
-    if str(gateway) not in has:
-        yield f"address add {gateway} dev {BRIDGE}"
-    yield from (f"address delete {other} dev {BRIDGE}" for other in sorted(has - {str(gateway)}))
+    if str(wanted_address) not in has:
+        yield f"address add {wanted_address} dev {name}"
+    yield from (f"address delete {other} dev {name}" for other in sorted(has - {str(wanted_address)}))
 
 
-def route_changes(routes, present):
+def route_changes(routes, present, table=""):
     """The commands for the routes; only a route of ours is ever replaced, one of somebody else is a failure to add."""
-    yield from (f"route delete {range_} proto {PROTOCOL}" for range_ in sorted(set(present) - set(routes)))
-    for range_, way in sorted(routes.items()):
-        if present.get(range_) != way:
-            verb = "replace" if range_ in present else "add"
-            yield f"route {verb} {range_} {way} proto {PROTOCOL}"
+    yield from (f"route delete {to} proto {PROTOCOL}{table}" for to in sorted(set(present) - set(routes)))
+    for to, way in sorted(routes.items()):
+        if present.get(to) != way:
+            yield f"route {'replace' if to in present else 'add'} {to} {way} proto {PROTOCOL}{table}"
+
+
+def rules(pod_range):
+    """The rules that lead what pods ask of nodePorts into our table; not what they answer, which goes as it came."""
+    return {f"from {pod_range} iif {BRIDGE} ipproto {protocol} dport {NODE_PORTS}" for protocol in ("tcp", "udp")}
+
+
+def our_rules():
+    """The rules that lead into our table."""
+    return {
+        f"from {rule['src']}/{rule.get('srclen', 32)} iif {rule.get('iif', '')} ipproto {rule.get('ipproto', '')} "
+        f"dport {rule.get('dport_start', rule.get('dport', ''))}-{rule.get('dport_end', '')}"
+        for rule in ask("-4", "rule", "show")
+        if str(rule.get("table")) == TABLE
+    }
+
+
+def rule_changes(lines, present):
+    """The commands for the rules."""
+    yield from (f"rule delete priority {TABLE} {gone} {OURS}" for gone in sorted(present - lines))
+    yield from (f"rule add priority {TABLE} {new} {OURS}" for new in sorted(lines - present))
 
 
 def removal():
-    """The ``ip`` commands that take our network away."""
-    routes = [f"route delete {range_} proto {PROTOCOL}" for range_ in sorted(our_routes())]
-    return routes + ([f"link delete {BRIDGE}"] if bridge() else [])
+    """The commands that take our network away."""
+    main, own = our_routes()
+    yield from route_changes({}, main)
+    yield from route_changes({}, own, f" table {TABLE}")
+    yield from rule_changes(set(), our_rules())
+    yield from (f"link delete {name}" for name in (VXLAN, BRIDGE) if name in links())
 
 
 def ask(*words):
@@ -110,13 +242,27 @@ def run(*words, stdin=None):
     return done.stdout
 
 
+def carry_out(lines):
+    """Do it."""
+    for program, its in (
+        ("ip", [line for line in lines if not line.startswith("fdb")]),
+        ("bridge", [line for line in lines if line.startswith("fdb")]),
+    ):
+        if its:
+            run(program, "-batch", "-", stdin="\n".join(its) + "\n")
+    if any(line.startswith(f"link add {VXLAN}") for line in lines):
+        # What pods send to a node comes by the VXLAN, and what the node sends to a pod may be answered there: a
+        # strict reverse path filter would drop it. The larger one of all's and this interface's counts.
+        (Path("/proc/sys/net/ipv4/conf") / VXLAN / "rp_filter").write_text("2")
+
+
 def main(verb="", *words):
     """Carry out one verb."""
     if verb not in ("apply", "check", "remove") or len(words) > (verb == "check"):
         sys.exit(__doc__)
-    lines = removal() if verb == "remove" else changes(Path(words[0]) if words else WANTED)
+    lines = list(removal() if verb == "remove" else changes(Path(words[0]) if words else WANTED))
     if lines and verb != "check":
-        run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
+        carry_out(lines)
     print(json.dumps({"commands": lines} if lines else {}))
 
 

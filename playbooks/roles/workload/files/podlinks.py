@@ -9,16 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 NETNS = Path("/run/netns")
+BRIDGE_MTU = Path("/sys/class/net/cni0/mtu")
 LINK = re.compile(r"pod([0-9a-f]{8})")
 ELSEWHERE = "192.0.2.1"  # RFC 5737: an address that is nobody's, so the way to it is the default route
 INSIDE = "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec ip -batch -"
 
 
 def links():
-    """The host ends of the pods' veths by key; true where it is up, in the bridge, and gets its own frames back."""
+    """The host ends of the pods' veths by key; true where it is up, as large as the bridge, and reflects."""
     shown = json.loads(run("ip", "-json", "-details", "link", "show"))
     found = {LINK.fullmatch(link["ifname"]): link for link in shown if LINK.fullmatch(link["ifname"])}
-    return {match[1]: is_whole(link) for match, link in found.items()}
+    sizes = {link["mtu"] for link in shown if link["ifname"] == "cni0"}
+    return {match[1]: is_whole(link) and {link["mtu"]} == sizes for match, link in found.items()}
 
 
 def is_whole(link):
@@ -56,13 +58,14 @@ def detach(keys):
 def attach(pods, network):
     """The pods' networks: namespaces with an address each, and the bridge's address as their gateway."""
     prefix = ipaddress.ip_network(network["pod_range"]).prefixlen
+    size = BRIDGE_MTU.read_text().strip()  # podnet has made it fit the ways to other nodes
     lines = []
     for key, pod in pods.items():
         # A hardware address that follows from the pod's: who knows it still knows it when the pod is replaced.
         hardware = "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(pod["address"]).packed)
         lines += [
             f"netns add pod-{key}",
-            f"link add pod{key} type veth peer name eth0 address {hardware} netns pod-{key}",
+            f"link add pod{key} mtu {size} type veth peer name eth0 mtu {size} address {hardware} netns pod-{key}",
             f"link set pod{key} alias {alias_of(pod)} master cni0 up",
             # Where bridges call iptables (br_netfilter), what a pod sends to itself by a Service is bridged back.
             f"link set pod{key} type bridge_slave hairpin on",
