@@ -118,7 +118,9 @@ class Attempt:
     responder), ``seen_source`` the client address and port that the pod saw. ``stalled``
     marks an attempt during which the prober itself was held up, so that its times say nothing. ``source`` is the
     address that it was made from, empty when nobody chose one. ``began`` is seconds on
-    the monotonic clock of the vantage point's machine, to compare attempts of one vantage point.
+    the monotonic clock of the vantage point's machine, to compare attempts of one vantage point. ``round_trip_ms``
+    is the handshake's, from the SYN that was answered, as the kernel of the vantage point measured it; told only of
+    connects that took long.
     """
 
     vantage: str
@@ -134,6 +136,24 @@ class Attempt:
     stalled: bool = False
     source: str = ""
     began: float = 0.0
+    round_trip_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Strain:
+    """How short of CPU the machine of a vantage point was.
+
+    ``pressure`` is the share of the time during which some process of it waited for a CPU, ``None`` when it does not
+    tell; ``stalls`` is how often the prober itself was held up. The worst of several rounds is kept.
+    """
+
+    pressure: float | None = None
+    stalls: int = 0
+
+    def __or__(self, other: Strain) -> Strain:
+        """The worse of both."""
+        told = [each for each in (self.pressure, other.pressure) if each is not None]
+        return Strain(max(told, default=None), max(self.stalls, other.stalls))
 
 
 @dataclass(frozen=True, slots=True)

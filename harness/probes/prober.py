@@ -6,14 +6,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
 
 from harness.errors import RemoteError, RigError
 from harness.model.cluster import Cluster
-from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Speak, pod_of
+from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Speak, Strain, pod_of
 from harness.model.workload import Protocol
 from harness.probes import answers
 from harness.probes.ssh import user_of
@@ -46,10 +46,14 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What came of a round: every attempt, and the vantage points that were lost in it with the reason."""
+    """What came of a round: every attempt, and the vantage points that were lost in it with the reason.
+
+    ``strains`` says of the others how short of CPU they were.
+    """
 
     attempts: tuple[Attempt, ...]
     lost: Mapping[str, str]
+    strains: Mapping[str, Strain] = field(default_factory=dict)
 
 
 class Prober:
@@ -60,6 +64,7 @@ class Prober:
 
     def __init__(self, vantage: str, streams: Streams, *, pace: Pace | None = None, seed: int = 1) -> None:
         self.vantage = vantage
+        self.strain = Strain()
         self._streams = streams
         self._pace = pace or Pace()
         self._seeds = itertools.count(seed)
@@ -86,6 +91,7 @@ class Prober:
         while isinstance(line := self._line(), list) or "alive" in line:
             if isinstance(line, list):
                 attempts.append(self._attempt(jobs[line[0]], line))
+        self.strain = Strain(line["pressure"], line["stalls"])
         if line["errors"]:
             told = "; ".join(f"{times} times {what}" for what, times in line["errors"].items())
             raise RemoteError(f"{self.vantage}: the prober itself failed: {told}")
@@ -139,7 +145,7 @@ class Prober:
         return RemoteError(f"{self.vantage}: the probe program is gone: {why}")
 
     def _attempt(self, job: Job, line: list[Any]) -> Attempt:
-        _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled, began, source = line
+        _, outcome, source_port, connect, total, responder, uid, seen, detail, stalled, began, source, back = line
         if job.ask is not None and outcome == Outcome.OK:
             outcome, responder, seen, detail = answers.read(job.ask, detail)
         return Attempt(
@@ -156,6 +162,7 @@ class Prober:
             stalled=stalled,
             source=source,
             began=began / 1e6,
+            round_trip_ms=None if back is None else back / 1000,
         )
 
 
@@ -205,7 +212,9 @@ class Probers:
             else:
                 attempts.extend(answer)
         self.lost.update(lost)
-        return Asked(tuple(attempts), lost)
+        return Asked(
+            tuple(attempts), lost, {vantage: self._ready[vantage].strain for vantage in asked if vantage not in lost}
+        )
 
     def ask_in_order(self, jobs: Sequence[Job]) -> tuple[Attempt, ...]:
         """Carry out one job after the other, one connection after the other, with nothing between.

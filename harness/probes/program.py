@@ -17,8 +17,13 @@ begun; times out are in seconds. It writes ``{"ready": 1, …}`` when it starts,
 over, one array an attempt and one object that ends the batch::
 
     [id, outcome, source port, connect µs or null, total µs, responder, uid, seen source, detail, stalled, began µs,
-     source]
-    {"done": attempts, "unstarted": 0, "stalls": 0, "errors": {"what went wrong in the probe itself": times}}
+     source, round trip µs or null]
+    {"done": attempts, "unstarted": 0, "stalls": 0, "pressure": 0.2,
+     "errors": {"what went wrong in the probe itself": times}}
+
+``round trip`` is what the kernel took for the handshake's, and told only of a connect that took long: by the time stamp
+that comes back it knows to which SYN the answer was (RFC 7323, 4.3). ``pressure`` is the share of the time during
+which some process of this machine waited for a CPU (Documentation/accounting/psi.rst), null where it is not told.
 
 ``began`` is on the monotonic clock of its machine. While a batch runs it says ``{"alive": attempts done}`` every
 second, so that a dead connection is noticed.
@@ -59,6 +64,8 @@ STALL = 0.2  # a longer gap between two turns is one
 AT_ONCE = 8  # attempts begun in one turn, so that those that are answered do not wait for many others to begin
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen by connect, when the whole connection is known
+LONG_US = 900_000  # a connect that took so long is one whose round trip is told
+TCPI_RTT = 68  # linux/tcp.h: where tcpi_rtt stands in struct tcp_info, in microseconds
 IP_RECVERR = 11  # linux/in.h: lets a UDP socket see every ICMP error, not the port's alone
 
 # What connect, send or recv say when the network, or a rule or route on this machine, forbids the way.
@@ -96,6 +103,7 @@ class Attempt:
         self.deadline = 0.0
         self.source_port = 0
         self.connect_us: int | None = None
+        self.round_trip_us: int | None = None
         self.buffer = b""
         self.head: Head | None = None
         self.responder = self.uid = self.seen = ""
@@ -207,6 +215,7 @@ class Batch:
         self.done: list[list[Any]] = []
         self.errors: dict[str, int] = {}
         self.stalls = 0
+        self.waited = waited_us()
 
     def run(self) -> None:
         """Make all attempts; raises EOFError when stdin ends first."""
@@ -314,6 +323,9 @@ class Batch:
             self.failed(attempt, code)
             return
         attempt.connect_us = self.micros(attempt)
+        if attempt.connect_us >= LONG_US:
+            told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCPI_RTT + 4)
+            attempt.round_trip_us = struct.unpack_from("I", told, TCPI_RTT)[0] or None
         attempt.deadline = self.now + min(job["answer_timeout"], MAX_TIMEOUT)
         text = job["request"]
         if job["speak"] == "http":
@@ -394,7 +406,7 @@ class Batch:
         """The attempt is over: keep its record."""
         times = [attempt.source_port, attempt.connect_us, self.micros(attempt)]
         answer = [attempt.responder, attempt.uid, attempt.seen]
-        made = [attempt.stalled, attempt.began // 1000, attempt.source]
+        made = [attempt.stalled, attempt.began // 1000, attempt.source, attempt.round_trip_us]
         self.done.append([attempt.job["id"], outcome, *times, *answer, detail, *made])
         self.drop(attempt)
 
@@ -402,10 +414,26 @@ class Batch:
         """Microseconds from the begin of the attempt to this turn: by then, what it tells of had happened."""
         return max(0, int(self.now * 1e6) - attempt.began // 1000)
 
+    def pressure(self) -> float | None:
+        """The share of the batch's time during which somebody waited for a CPU of this machine."""
+        now = waited_us()
+        if now is None or self.waited is None:
+            return None
+        return (now - self.waited) / 1e6 / max(1e-3, time.monotonic() - self.began)
+
     def drop(self, attempt: Attempt) -> None:
         """Let go of the socket: for TCP this resets the connection."""
         del self.flying[attempt.sock.fileno()]
         attempt.sock.close()
+
+
+def waited_us() -> int | None:
+    """How long somebody has waited for a CPU since the boot, in microseconds; None where the kernel does not tell."""
+    try:
+        with open("/proc/pressure/cpu", encoding="ascii") as file:
+            return int(file.readline().rpartition("total=")[2])
+    except (OSError, ValueError):
+        return None
 
 
 class Stdin:
@@ -447,7 +475,7 @@ def main(stdin: int, stdout: int) -> None:
             batch = Batch(json.loads(lines.line()), lines, stdout)
             batch.run()
             end = {"done": len(batch.done), "unstarted": len(batch.waiting), "stalls": batch.stalls}
-            write(stdout, [*batch.done, {**end, "errors": batch.errors}])
+            write(stdout, [*batch.done, {**end, "pressure": batch.pressure(), "errors": batch.errors}])
     except (EOFError, BrokenPipeError):
         return
 

@@ -145,7 +145,7 @@ def probe(
         if not needs:
             break
         asked = probers.ask(by_vantage([need.job for need in needs]))
-        tallies = verdicts.add(tallies, needs, asked.attempts, _lost(asked.lost))
+        tallies = verdicts.add(tallies, needs, asked.attempts, _lost(asked.lost), asked.strains)
         attempts.extend(asked.attempts)
         again = sum(need.confirming for need in needs)
         listener(Step(f"{len(attempts)} probes" + (f", {again} cells looked at a second time" if again else "")))

@@ -13,13 +13,17 @@ from harness.verdicts.tally import Counts, Tally
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One cell before the judge; ``even`` when picks of its Service port are dealt in turn, not drawn."""
+    """One cell before the judge; ``even`` when picks of its Service port are dealt in turn, not drawn.
+
+    ``starved`` says in words which of the cell's machines were short of CPU, empty when none was.
+    """
 
     cell: Cell
     tally: Tally
     budget: Budget
     seed: int | None
     even: bool = False
+    starved: str = ""
 
     @property
     def both(self) -> Counts:
@@ -39,6 +43,7 @@ class Case:
             "wrong": dict(self.both.wrong),
             "failures": {str(outcome): times for outcome, times in self.both.failures.items()},
             "late": self.both.late,
+            "slow": self.both.slow,
             "set_aside": self.both.set_aside,
             "stage_two_attempts": self.second.n,
             "seed": self.seed,
@@ -58,8 +63,10 @@ def twice(case: Case, kind: Callable[[Counts], int]) -> Status:
 def outcomes(counts: Counts) -> str:
     """``12 timeout, 5 late``: how attempts went wrong, most frequent first."""
     kinds: dict[str, int] = {str(outcome): times for outcome, times in counts.failures.items()}
-    if counts.late:
-        kinds["late (second SYN needed)"] = counts.late
+    if counts.late > counts.slow:
+        kinds["late (second SYN needed)"] = counts.late - counts.slow
+    if counts.slow:
+        kinds["slow to connect (the first SYN was answered)"] = counts.slow
     return listed(kinds)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.model.observation import Outcome, pod_of
 from harness.model.verdict import Status, Verdict
-from harness.verdicts import promises, sequential, stats
+from harness.verdicts import promises, sequential, starvation, stats
 from harness.verdicts.case import Case, listed, outcomes, sizes, twice
 from harness.verdicts.expectations import Cell, Depth
 from harness.verdicts.sequential import Decision, State
@@ -77,7 +77,9 @@ def _answers(case: Case) -> Verdict:
         told = f"{both.failed + both.late} of {both.n} attempts went wrong: {outcomes(both)}"
         odd = [text for text in both.details if text.startswith(Outcome.BAD_ANSWER)]
         told += f" ({max(odd, key=lambda text: both.details[text])})" if odd else ""
-    if status is Status.INCONCLUSIVE:
+    if status is Status.FAIL and starvation.explains(case):
+        status, told = Status.INCONCLUSIVE, f"{told}; that may be for lack of CPU: {case.starved}"
+    elif status is Status.INCONCLUSIVE:
         told = f"transient: {told}, but not again in a fresh sample{sizes(case)}"
     low, high = stats.wilson(both.failed + both.late, both.n)
     return case.verdict("answers", status, told, smallest_visible_rate=visible, failure_rate_99=[low, high])

@@ -4,6 +4,7 @@
 check          question                                                        what fails it
 =============  ==============================================================  ==================================
 answers        is every attempt answered, at the first SYN?                    one failure or late connect, again
+               (a slow connect on machines without CPU: see starvation)
 responders     do only the Service's own pods answer?                          one stranger, again
 coverage       does every pod answer?                                          one silent pod, again
 spread         has every pod its fair share?                                   a refuted fair share, again
@@ -31,7 +32,7 @@ from dataclasses import replace
 
 from harness.model.observation import NodeFacts, Outcome, pod_of
 from harness.model.verdict import Status, Verdict
-from harness.verdicts import checks
+from harness.verdicts import checks, starvation
 from harness.verdicts.case import Case
 from harness.verdicts.expectations import Cell, Depth
 from harness.verdicts.nodestate import judge_nodes
@@ -64,7 +65,8 @@ def judge(
     for cell in cells:
         if cell.vantage in tallies.lost:
             continue
-        case = Case(cell, tallies.of(cell), budget, seed, even=cell.promise in even)
+        starved = starvation.of(cell, tallies.strains)
+        case = Case(cell, tallies.of(cell), budget, seed, even=cell.promise in even, starved=starved)
         verdicts += [_excused(verdict, cell, tallies, unreachable) for verdict in checks.verdicts(case)]
     unprobed = Counter(cell.vantage for cell in cells if cell.vantage in tallies.lost)
     told = {node.node for node in facts if not node.reachable}

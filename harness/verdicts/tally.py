@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from harness.model.observation import Attempt, Job, Outcome
+from harness.model.observation import Attempt, Job, Outcome, Strain
 from harness.model.run import Share
 from harness.verdicts.expectations import Cell, CellKey, Expected
 
@@ -28,7 +28,8 @@ class Counts:
     """What came of a number of attempts.
 
     ``answers`` maps pod keys to answers, ``wrong`` the names of others who answered, ``failures`` outcomes.
-    ``late`` counts answers whose connection needed a second SYN. ``set_aside`` counts attempts that say nothing,
+    ``late`` counts answers whose connection took as long as one that needs a second SYN, ``slow`` those of them whose
+    first SYN was answered nevertheless, only slowly. ``set_aside`` counts attempts that say nothing,
     because the prober was held up; they are in ``asked``, but not in ``n``. ``sources`` maps the client addresses
     that pods saw to answers, but for pods that are *near*. ``connect_ms`` are the times of all answers that were not
     held up. ``clients`` maps a client's address and a pod to the pod's answers to it.
@@ -44,6 +45,7 @@ class Counts:
     details: Mapping[str, int] = field(default_factory=dict)
     connect_ms: tuple[float, ...] = ()
     clients: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    slow: int = 0
 
     @property
     def answered(self) -> int:
@@ -78,6 +80,7 @@ class Counts:
             _sum(self.details, other.details),
             self.connect_ms + other.connect_ms,
             _sum(self.clients, other.clients),
+            self.slow + other.slow,
         )
 
     def of(self, endpoints: Iterable[Expected]) -> list[int]:
@@ -104,10 +107,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Tallies:
-    """What is known so far: a tally for each cell, and the vantage points that could not be reached, with why."""
+    """What is known so far: a tally for each cell, and the vantage points that could not be reached, with why.
+
+    ``strains`` says how short of CPU each vantage point was at the worst.
+    """
 
     cells: Mapping[CellKey, Tally] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    strains: Mapping[str, Strain] = field(default_factory=dict)
 
     def of(self, cell: Cell) -> Tally:
         """The tally of a cell; an empty one when nothing was tried."""
@@ -137,11 +144,16 @@ class Need:
 
 
 def add(
-    tallies: Tallies, needs: Sequence[Need], attempts: Iterable[Attempt], lost: Mapping[str, str] | None = None
+    tallies: Tallies,
+    needs: Sequence[Need],
+    attempts: Iterable[Attempt],
+    lost: Mapping[str, str] | None = None,
+    strains: Mapping[str, Strain] | None = None,
 ) -> Tallies:
     """The tallies after a round: its needs, every attempt made for them, and the vantage points lost in it.
 
-    ``lost`` maps a vantage point that could not be reached to the reason. Attempts that no need asked for are
+    ``lost`` maps a vantage point that could not be reached to the reason, ``strains`` the others to what their
+    machines told. Attempts that no need asked for are
     left out.
     """
     sorted_attempts: dict[CellKey, list[Attempt]] = {need.cell.key: [] for need in needs}
@@ -155,7 +167,8 @@ def add(
             cells[need.cell.key] = Tally(tally.first, fresh if tally.second is None else tally.second + fresh)
         else:
             cells[need.cell.key] = Tally(tally.first + fresh, tally.second)
-    return Tallies(cells, {**tallies.lost, **(lost or {})})
+    worst = {vantage: strain | tallies.strains.get(vantage, Strain()) for vantage, strain in (strains or {}).items()}
+    return Tallies(cells, {**tallies.lost, **(lost or {})}, {**tallies.strains, **worst})
 
 
 def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
@@ -165,7 +178,8 @@ def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
     failed = [attempt for attempt in usable if attempt.outcome is not Outcome.OK]
     named = [(_expected(attempt, endpoints), attempt) for attempt in answered]
     near = {endpoint.pod for endpoint in endpoints if endpoint.near}
-    timed = [attempt.connect_ms for attempt in answered if attempt.connect_ms is not None and not attempt.stalled]
+    calm = [attempt for attempt in answered if not attempt.stalled]
+    timed = [attempt.connect_ms for attempt in calm if attempt.connect_ms is not None]
     return Counts(
         asked=len(attempts),
         answers=Counter(pod for pod, _ in named if pod),
@@ -179,7 +193,18 @@ def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
         details=Counter(f"{attempt.outcome}: {attempt.detail}" for attempt in failed if attempt.detail),
         connect_ms=tuple(timed),
         clients=Counter((attempt.source, pod) for pod, attempt in named if pod and attempt.source),
+        slow=sum(map(_slow, calm)),
     )
+
+
+def _slow(attempt: Attempt) -> bool:
+    """Whether the connect took long though no SYN was lost: its answer belongs to the first one, by its round trip.
+
+    After a lost SYN the round trip is that of the second, so it lacks the second before that was sent.
+    """
+    if attempt.connect_ms is None or attempt.connect_ms < LATE_MS or attempt.round_trip_ms is None:
+        return False
+    return attempt.connect_ms - attempt.round_trip_ms < LATE_MS
 
 
 def _expected(attempt: Attempt, endpoints: Sequence[Expected]) -> str:

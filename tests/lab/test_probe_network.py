@@ -101,6 +101,27 @@ def test_a_lost_first_syn_is_seen_as_a_connect_that_takes_a_second(pair: Pair) -
     assert not any(attempt.stalled for attempt in attempts)
 
 
+def test_a_slow_answer_to_the_first_syn_is_told_from_a_lost_syn_by_its_round_trip(pair: Pair) -> None:
+    """A server that has to ask twice for its client's hardware address answers the first SYN after a second."""
+    ip("-n", pair.server, "link", "set", "eth0", "address", "02:00:00:00:77:02")
+    ip("-n", pair.client, "neigh", "replace", ADDRESS, "lladdr", "02:00:00:00:77:02", "dev", "eth0")
+    ip("-n", pair.server, "neigh", "flush", "dev", "eth0")
+    chain = "type filter hook output priority 0; limit rate over 1/minute burst 1 packets accept; drop"
+    process.check(
+        ["ip", "netns", "exec", pair.server, "nft", f"table arp flt {{ chain out {{ {chain}; }}; }}"], what=""
+    )
+    (slow,) = pair.probe((ADDRESS, 80, Protocol.TCP))
+    lose_syns(pair, 1)
+    (lost,) = pair.probe((ADDRESS, 80, Protocol.TCP))
+    assert slow.connect_ms is not None
+    assert slow.round_trip_ms is not None
+    assert lost.connect_ms is not None
+    assert lost.round_trip_ms is not None
+    assert min(slow.connect_ms, lost.connect_ms) > 990
+    assert slow.connect_ms - slow.round_trip_ms < 500
+    assert lost.connect_ms - lost.round_trip_ms > 900
+
+
 def test_two_lost_syns_still_fit_into_the_default_time(pair: Pair) -> None:
     lose_syns(pair, 2)
     (attempt,) = pair.probe((ADDRESS, 80, Protocol.TCP))

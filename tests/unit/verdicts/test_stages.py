@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from harness import verdicts
-from harness.model.observation import OUTSIDE, Attempt, Outcome, Target
+from harness.model.observation import OUTSIDE, Attempt, Outcome, Strain, Target
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.verdict import Status
 from harness.model.workload import Protocol, ServiceType
@@ -30,9 +30,11 @@ def tallied(cell: Cell, first: Counts, second: Counts | None = None) -> Tallies:
 
 
 def answered(*hits: int, **more: int) -> Counts:
-    failures = {Outcome[name.upper()]: times for name, times in more.items() if name != "late"}
+    failures = {Outcome[name.upper()]: times for name, times in more.items() if name not in ("late", "slow")}
     answers = {pod.pod: times for pod, times in zip(PODS, hits, strict=False) if times}
-    return Counts(sum(hits) + sum(failures.values()), answers, {}, failures, more.get("late", 0))
+    return Counts(
+        sum(hits) + sum(failures.values()), answers, {}, failures, more.get("late", 0), slow=more.get("slow", 0)
+    )
 
 
 def only(cell: Cell, tallies: Tallies) -> Need:
@@ -243,3 +245,44 @@ def test_verdicts_are_plain_json() -> None:
     cell = cell_of()
     for verdict in verdicts.judge([cell], tallied(cell, answered(100, 100, 100)), seed=5):
         assert msgspec.json.decode(msgspec.json.encode(verdict))["evidence"]["seed"] == 5
+
+
+STARVED = {"n1": Strain(pressure=0.8)}
+SLOW = answered(400, 400, 400, late=3, slow=3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "strains", "wanted"),
+    [
+        (SLOW, STARVED, Status.INCONCLUSIVE),
+        (SLOW, {OUTSIDE: Strain(pressure=0.1, stalls=2)}, Status.INCONCLUSIVE),
+        (SLOW, {"n1": Strain(pressure=0.4)}, Status.FAIL),
+        (SLOW, {"n9": Strain(pressure=0.9, stalls=5)}, Status.FAIL),
+        (SLOW, {}, Status.FAIL),
+        (answered(400, 400, 400, late=3, slow=2), STARVED, Status.FAIL),
+        (answered(400, 400, 400, late=3, slow=3, timeout=1), STARVED, Status.FAIL),
+        (answered(4, 4, 4, late=11, slow=11), STARVED, Status.FAIL),
+    ],
+    ids=["starved", "held up", "busy", "another machine", "nothing told", "a lost SYN", "no answer", "all slow"],
+)
+def test_slow_connects_of_starved_machines_are_no_failure_but_lost_syns_are(
+    counts: Counts, strains: dict[str, Strain], wanted: Status
+) -> None:
+    cell = cell_of(vantage="n1")
+    tallies = Tallies({cell.key: Tally(counts, counts)}, strains=strains)
+    (answers,) = (verdict for verdict in verdicts.judge([cell], tallies) if verdict.check == "answers")
+    assert answers.status is wanted, answers.summary
+    assert ("lack of CPU" in answers.summary) == (wanted is Status.INCONCLUSIVE)
+
+
+def test_a_connect_is_slow_when_its_round_trip_is_as_long() -> None:
+    late = Attempt(OUTSIDE, TARGET, Outcome.OK, 1, 1203.0, 1204.0, "p0", "u0", "192.168.56.1:1")
+    trips = {1201.0: 1, 310.0: 1, 2.0: 0, None: 0}
+    assert {trip: count([replace(late, round_trip_ms=trip)], PODS).slow for trip in trips} == trips
+    assert count([replace(late, round_trip_ms=1201.0, stalled=True)], PODS).slow == 0
+
+
+def test_the_worst_strain_of_all_rounds_is_kept() -> None:
+    first = verdicts.add(Tallies(), [], [], strains={"n1": Strain(0.7, 1), "n2": Strain()})
+    both = verdicts.add(first, [], [], strains={"n1": Strain(0.2, 3), "n2": Strain(0.1)})
+    assert both.strains == {"n1": Strain(0.7, 3), "n2": Strain(0.1)}
