@@ -85,7 +85,7 @@ def test_many_pods_are_made_at_once_and_found_right(cluster: Cluster, tmp_path: 
     assert clock.monotonic() - began < 10, "a bound for a busy machine; about 1 s on a quiet one"
     assert running(cluster) == {f"default/web-{number}": "active" for number in range(10, 10 + MANY)}
     assert told(cluster, "check") == {}
-    assert apply(cluster, tmp_path, pods) == {"Say what shall be"}, "the same pods, written otherwise"
+    assert apply(cluster, tmp_path, pods) == {START}, "the same pods, written otherwise"
     assert apply(cluster, tmp_path, pods) == set()
 
 

@@ -161,5 +161,8 @@ def _lay_over(tree: Path) -> None:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text, encoding="utf-8")
     (tree / "root/.ssh").chmod(0o700)
-    for unit in box_recipe.MASKED:
-        (tree / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    masked = [("system", unit) for unit in box_recipe.MASKED]
+    masked += [("system-generators", generator) for generator in box_recipe.GENERATORS]
+    for kind, name in masked:
+        (tree / "etc/systemd" / kind).mkdir(parents=True, exist_ok=True)
+        (tree / "etc/systemd" / kind / name).symlink_to("/dev/null")
