@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,9 +52,7 @@ def plan_command(
 
 def _document(wanted: Plan, form: str) -> str:
     """The variables that ``playbooks/site.yml`` takes."""
-    import yaml
+    from harness.converge import variables
 
     document = hostvars.render(wanted)
-    if form == "json":
-        return json.dumps(document, indent=2) + "\n"
-    return yaml.safe_dump(document, sort_keys=False, width=120)
+    return variables.as_json(document) if form == "json" else variables.as_yaml(document)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import manifests, plan
 from harness.converge import hostvars, runner
+from harness.converge import variables as variables_file
 from harness.errors import ConvergeError
 from harness.model.cluster import Cluster
 from harness.model.convergence import Convergence, TaskResult, TaskStatus
@@ -116,7 +116,7 @@ class _Change:
     def play(self, playbook: str, variables: dict[str, object]) -> Convergence:
         self.lab.keep(self.steps[0], self.workload, settled=False)
         file = self.folder / "plan.json"
-        write_atomic(file, json.dumps(variables, indent=1))
+        write_atomic(file, variables_file.as_json(variables))
         try:
             done = runner.play(playbook, self.cluster, file, self.folder / "ansible.log", self._hear)
         except ConvergeError:
