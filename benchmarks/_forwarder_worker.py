@@ -108,9 +108,9 @@ def _both_ways(one: Effective, other: Effective) -> tuple[tuple[Effective, Effec
     return (one, other), (other, one)
 
 
-def _go(kernel: Kernel, steps: tuple[str, ...]) -> None:
+def _go(kernel: Kernel, steps: tuple[ruleset.Step, ...]) -> None:
     for step in steps:
-        kernel.apply(step)
+        kernel.carry_out(step)
 
 
 def _median(there: Callable[[], object], back: Callable[[], object]) -> float:

@@ -105,9 +105,10 @@ def test_no_connection_is_lost_while_endpoints_come_and_go(rig: Rig) -> None:
     assert rig.nodeportd("drift", str(rig.file)).code == 0
 
 
-def test_connections_survive_a_restart_and_whole_replacements(rig: Rig) -> None:
-    """A table that was deleted and made again in two steps would refuse every client for a while each time."""
-    rig.converge(state(1, port(30008, *PODS[:3])))
+@pytest.mark.parametrize("times", [60, pytest.param(700, marks=pytest.mark.long)])
+def test_connections_survive_restarts_and_whole_replacements(rig: Rig, times: int) -> None:
+    """In a table that is deleted and made again, even at once, one in 180 times a packet finds an empty map."""
+    rig.converge(state(1, port(30008, *PODS[:3]), port(30009)))
     with rig.established(30008) as connection, rig.load(30008) as seen:
         for _ in range(3):
             rig.stop()
@@ -115,13 +116,23 @@ def test_connections_survive_a_restart_and_whole_replacements(rig: Rig) -> None:
             more(seen, 20)
             with rig.replacing():
                 rig.serve()
-        for _ in range(20):
+        for _ in range(times):
             rig.mend()
-            more(seen, 20)
+        more(seen, 20)
         alive(connection)
-    del seen["answered"]
-    # A packet that is in the old table at this very moment may still be refused: 249 of 44,153 when measured.
-    assert sum(seen.values()) <= 3, seen
+    assert seen.keys() == {"answered"}, seen
+    assert "made anew" not in rig.log.read_text()
+    assert rig.nodeportd("drift", str(rig.file)).code == 0
+
+
+def test_a_table_with_a_set_of_another_kind_is_made_anew(rig: Rig) -> None:
+    rig.converge(state(1, port(30008, *PODS[:3])))
+    rig.stop()
+    rig.nft("delete table ip nodeport; add table ip nodeport; add map ip nodeport services { type inet_service : mark; }")
+    with rig.replacing():
+        rig.serve()
+    assert rig.nodeportd("drift", str(rig.file)).code == 0
+    assert rig.ask(30008)[0] in PODS[:3]
 
 
 # What is refused
@@ -167,9 +178,9 @@ def test_without_a_state_file_it_serves_nothing_and_says_so(rig: Rig) -> None:
 # Its table, altered by others
 
 ALTERATIONS = {
-    "an element deleted": "delete element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 }",
-    "an element altered": "delete element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 }; "
-    "add element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 1 : 10.244.0.9 . 80 }",
+    "an element deleted": "delete element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 0:2 }",
+    "an element altered": "delete element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 0:2 }; "
+    "add element ip nodeport endpoints-3 { 10.99.0.1 . tcp . 30008 . 0:2 : 10.244.0.9 . 80 }",
     "an element in another set alike": "delete element ip nodeport hidden { 10.99.0.1 . udp . 30008 }",
     "a rule deleted that another chain has too": "flush chain ip nodeport output",
     "a rule added": "insert rule ip nodeport prerouting tcp dport 30008 drop",
@@ -201,8 +212,8 @@ def test_drift_names_what_is_missing_and_what_is_foreign(rig: Rig) -> None:
     rig.nft(ALTERATIONS["a rule added"])
     assert rig.nodeportd("drift", str(rig.file)).out.splitlines() == [
         "+ chain prerouting: tcp dport 30008 drop",
-        f"- map endpoints-2: 10.99.0.1 . tcp . 30008 . 1 : {PODS[1]} . 80",
-        "+ map endpoints-2: 10.99.0.1 . tcp . 30008 . 1 : 10.244.0.9 . 80",
+        f"- map endpoints-2: 10.99.0.1 . tcp . 30008 . 0:2 : {PODS[1]} . 80",
+        "+ map endpoints-2: 10.99.0.1 . tcp . 30008 . 0:2 : 10.244.0.9 . 80",
     ]
 
 
@@ -210,7 +221,7 @@ def test_drift_sees_a_state_that_is_not_in_force(rig: Rig) -> None:
     rig.converge(state(1, port(30008, PODS[0])))
     rig.stop()
     rig.give(state(2, port(30008, PODS[0]), port(30009)))
-    assert rig.nodeportd("drift", str(rig.file)).out == "- set refused: 10.99.0.1 . tcp . 30009\n"
+    assert rig.nodeportd("drift", str(rig.file)).out == "- map services: 10.99.0.1 . tcp . 30009 : 0:1\n"
 
 
 def test_a_change_that_does_not_fit_the_altered_table_replaces_it(rig: Rig) -> None:

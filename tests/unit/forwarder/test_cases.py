@@ -22,7 +22,8 @@ def outcome(case: Path) -> tuple[str, str]:
         return "expected.txt", "".join(f"{reason}\n" for reason in error.reasons)
     before = case / "before.json"
     if before.exists():
-        return "expected.nft", THEN.join(ruleset.steps(effective(state.parse(before.read_bytes())), effective(wanted)))
+        steps = ruleset.steps(effective(state.parse(before.read_bytes())), effective(wanted))
+        return "expected.nft", THEN.join(step.text for step in steps)
     return "expected.nft", ruleset.full(effective(wanted))
 
 

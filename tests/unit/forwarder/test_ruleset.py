@@ -8,7 +8,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 from nodeportd.endpoints import NOTHING, Effective, Forward
-from nodeportd.ruleset import full, steps, transaction, uses
+from nodeportd.places import uses
+from nodeportd.ruleset import full, steps, transaction
 from nodeportd.state import Service
 
 _NODE_PORTS = range(30000, 30006)
@@ -16,14 +17,19 @@ _ENDPOINTS = [(f"10.244.0.{host}", 80) for host in range(2, 8)]
 
 
 class Table:
-    """The sets, maps and chains of one moment, by name."""
+    """The sets, maps and chains of one moment, by name; ``remembered`` are the sets that the chain remember asks."""
 
     def __init__(self, text: str, before: Table | None = None) -> None:
         self.elements: dict[str, dict[str, str]] = {}
         self.chains: set[str] = set()
+        self.remembered: set[str] = set()
         if before:
             self.elements = {name: dict(held) for name, held in before.elements.items()}
             self.chains = set(before.chains)
+            self.remembered = before.remembered
+        _, flushed, rules = text.rpartition("flush chain ip nodeport remember\n")
+        if flushed or before is None:
+            self.remembered = set(re.findall(r"@(sticky-\d+) update", rules))
         self.rules = sorted(re.findall(r"^    (?!type|typeof|flags|size|elements)\w.*", text, re.MULTILINE))
         for kind, name in re.findall(r"^  (set|map|chain) (\S+) \{", text, re.MULTILINE):
             if kind == "chain":
@@ -35,21 +41,38 @@ class Table:
                 held = self.elements[name]
                 assert (key in held) == (verb == "delete"), f"{verb} {name} {key}: the kernel would refuse"
                 held.pop(key) if verb == "delete" else held.update({key: value})
-        for kind, name in re.findall(r"^delete (chain|map) ip nodeport (\S+)$", text, re.MULTILINE):
+        for kind, name in re.findall(r"^delete (chain|map|set) ip nodeport (\S+)$", text, re.MULTILINE):
             self.chains.remove(name) if kind == "chain" else self.elements.pop(name)
+        assert self.remembered == {name for name in self.elements if name.startswith("sticky-")}
+        assert {verdict.removeprefix("goto ") for verdict in self.elements["ways"].values()} <= self.chains | {"drop"}
 
     def leads(self, later: Table, earlier: Table) -> None:
         """Whatever place a packet finds here, the way on is there in both neighbouring moments."""
-        for place, verdict in [*self.elements["services"].items(), *self.elements["outside"].items()]:
-            if verdict == "drop":
-                continue
-            kind, _, size = verdict.removeprefix("goto ").partition("-")
-            ends = "local" if kind in ("near", "stay") else "endpoints"
+        for place, way in self.elements["services"].items():
             for moment in (earlier, self, later):
-                assert f"{kind}-{size}" in moment.chains
-                assert any(place in held for name, held in moment.elements.items() if name.startswith("hidden"))
-                assert (kind in ("stick", "stay")) <= (place in moment.elements["remembered"])
-                assert all(f"{place} . {index}" in moment.elements[f"{ends}-{size}"] for index in range(int(size)))
+                assert moment.elements["ways"][way] == self.elements["ways"][way]
+            verdict = self.elements["ways"][way]
+            for target in self._targets(verdict):
+                kind, _, size = target.partition("-")
+                ends = "local" if kind in ("near", "stay") else "endpoints"
+                for moment in (earlier, self, later):
+                    assert {verdict.removeprefix("goto "), target} <= moment.chains
+                    assert any(place in held for name, held in moment.elements.items() if name.startswith("hidden"))
+                    sticky = any(place in moment.elements[name] for name in moment.remembered)
+                    assert (kind in ("stick", "stay")) <= sticky
+                    numbers = range(1, int(size) + 1)
+                    assert all(f"{place} . 0:{number}" in moment.elements[f"{ends}-{size}"] for number in numbers)
+
+    @staticmethod
+    def _targets(verdict: str) -> list[str]:
+        """The chains that pick, where a verdict leads in the end."""
+        kind, *sizes = verdict.removeprefix("goto ").split("-")
+        if kind in ("drop", "refuse"):
+            return []
+        if kind not in ("part", "hold"):
+            return [f"{kind}-{size}" for size in sizes]
+        both = ("pick", "near") if kind == "part" else ("stick", "stay")
+        return [f"{one}-{size}" for one, size in zip(both, sizes, strict=True) if size != "0"]
 
 
 def service(number: int, affinity: int, policies: int, address: str) -> Service:
@@ -110,7 +133,7 @@ STATES = st.builds(
 def test_the_steps_end_at_what_the_whole_text_makes(old: Effective, new: Effective) -> None:
     table = Table(full(old))
     for step in steps(old, new):
-        table = Table(step, table)
+        table = Table(step.text, table)
     wanted = Table(full(new))
     assert (table.elements, table.chains) == (wanted.elements, wanted.chains)
     at_once = Table(transaction(old, new), Table(full(old)))
@@ -121,7 +144,7 @@ def test_the_steps_end_at_what_the_whole_text_makes(old: Effective, new: Effecti
 def test_a_packet_between_two_lookups_finds_its_way_in_every_step(old: Effective, new: Effective) -> None:
     moments = [Table(full(old))]
     for step in steps(old, new):
-        moments.append(Table(step, moments[-1]))
+        moments.append(Table(step.text, moments[-1]))
     for earlier, later in pairwise(moments):
         earlier.leads(later, earlier)
         later.leads(later, earlier)
@@ -134,7 +157,7 @@ def test_rules_do_not_grow_with_services(state: Effective) -> None:
     )
 
 
-_RULES_OF = {"pick": 1, "near": 1, "stick": 2, "stay": 2, "remember": 2}
+_RULES_OF = {"pick": 1, "near": 1, "stick": 2, "stay": 2, "part": 2, "hold": 2, "remember": 2, "guard": 1}
 RULES_ALWAYS = Table(full(NOTHING)).rules
 
 

@@ -1,149 +1,167 @@
-"""The sets, maps and chains of the table: those that are always there, and those for a number of endpoints. Pure."""
+"""The sets, maps and chains of the table: those that are always there, and those for a number of endpoints. Pure.
+
+Every base chain is of type ``nat``: the kernel calls those for the first packet of a connection alone, so that all
+other packets cost nothing. Refusing and dropping is done there too, before an entry in conntrack is there to stay: once
+the Service has endpoints, the next attempt from the same source port finds its way.
+
+A place leads to a chain by way of a number (``services``, then ``ways``), and to an endpoint by way of its number. nft
+writes no lookup of what a lookup found, and reads no map back that was made with the type of ``numgen``; so numbers are
+put into the packet's priority in between. That is the packet's class when it is queued, which the kernel sets anew for
+forwarded packets. Of a node's own, the first packet of a connection keeps the number of its endpoint there, from 1.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 TABLE = "ip nodeport"
 MOST_CLIENTS = 262144
 """Clients that are remembered at once; beyond that new ones get any endpoint, as without affinity."""
 
+REFUSE, SILENCE = "0:1", "0:2"
+"""The ways of places without endpoints, and of those that answer nobody."""
+WAYS = {REFUSE: "goto refuse", SILENCE: "drop"}
+"""The elements of ``ways`` that are always there."""
+
+_TYPE = "type ipv4_addr . inet_proto . inet_service"
+_TARGET = "ipv4_addr . inet_service"
 _PLACE = "ip daddr . meta l4proto . th dport"
 _MEANT = "ct original ip daddr . meta l4proto . ct original proto-dst"
 _TRANSLATED = "ct status dnat meta l4proto { tcp, udp }"
-_ORDER = ("pick", "near", "stick", "stay", "remember")
+_ORDER = ("guard", "pick", "near", "stick", "stay", "part", "hold")
+_BY_NUMBER = f"meta priority set {_PLACE} map @services meta priority vmap @ways"
+_OWN_POD = 'iifname "cni0" ip saddr @pods oifname != "cni0" return'
 _PICKS = {"pick": "endpoints", "near": "local"}
+_AWAY = {"stick": "pick", "stay": "near"}
+_BOTH = {"part": ("pick", "near"), "hold": ("stick", "stay")}
 
 
-def order(name: str) -> tuple[int, int]:
+class Block(NamedTuple):
+    """A set, a map or a chain. ``head`` says what it is, ``rules`` are those of a chain."""
+
+    kind: str
+    name: str
+    head: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What stands before its braces."""
+        return f"{self.kind} {self.name}"
+
+    def written(self) -> list[str]:
+        """The lines that make it, within a table."""
+        return [f"  {self.title} {{", *(f"    {line}" for line in (*self.head, *self.rules)), "  }"]
+
+
+def blocks(names: Iterable[str], durations: Iterable[int]) -> list[Block]:
+    """The whole table but for elements, with these chains, and sets of places with affinity."""
+    durations = tuple(durations)
+    made = [block for name in names for block in chain(name)]
+    remember = Block("chain", "remember", (), tuple(remembering(durations)))
+    return [*SETS, *map(sticky, durations), *CHAINS, *made, remember, *BASES]
+
+
+def order(name: str) -> tuple[int, tuple[int, ...]]:
     """Sorts chains so that each comes after those that it goes to."""
-    kind, _, number = name.partition("-")
-    return _ORDER.index(kind), int(number)
+    kind, *numbers = name.split("-")
+    return _ORDER.index(kind), tuple(map(int, numbers))
 
 
-def chain(name: str) -> list[str]:
-    """The chain of that name, with its map if it has one."""
-    kind, _, number = name.partition("-")
+def way(name: str) -> str:
+    """The number of that chain in ``ways``, as nftables shows it; empty for one that no place leads to."""
+    kind, *numbers = name.split("-")
+    if kind == "guard":
+        return ""
+    everywhere, here = (*map(int, numbers), 0)[:2]
+    return f"{_ORDER.index(kind) << 12 | here:x}:{everywhere:x}"
+
+
+def chain(name: str) -> list[Block]:
+    """The chain of that name, after its map if it has one."""
+    kind, *numbers = name.split("-")
     if kind in _PICKS:
-        return _pick(name, f"{_PICKS[kind]}-{number}", number)
-    if kind == "remember":
-        update = f"update @clients {{ ip saddr . {_MEANT} timeout {number}s : ip daddr . th dport }}"
-        return [f"  chain {name} {{", *(f"    meta l4proto {each} {update}" for each in ("tcp", "udp")), "  }"]
-    away = "pick" if kind == "stick" else "near"
-    return [
-        f"  chain {name} {{",
-        f"    dnat ip to ip saddr . {_PLACE} map @clients",
-        f"    goto {away}-{number}",
-        "  }",
-    ]
+        ends = f"{_PICKS[kind]}-{numbers[0]}"
+        drawn = f"meta priority set numgen random mod {numbers[0]} offset 1"
+        rule = f"{drawn} dnat ip to {_PLACE} . meta priority map @{ends}"
+        return [Block("map", ends, (f"{_TYPE} . classid : {_TARGET}",)), Block("chain", name, (), (rule,))]
+    if kind == "guard":
+        drop = f"{_PLACE} @restricted {_PLACE} . ip saddr != @allowed drop"
+        return [Block("chain", name, ("type nat hook prerouting priority -101; policy accept;",), (drop,))]
+    return [Block("chain", name, (), _rules(kind, *numbers))]
+
+
+def _rules(kind: str, everywhere: str, here: str = "0") -> tuple[str, str]:
+    if kind in _AWAY:
+        return f"dnat ip to ip saddr . {_PLACE} map @clients", f"goto {_AWAY[kind]}-{everywhere}"
+    own, near = _BOTH[kind]
+    outside = "drop" if here == "0" else f"goto {near}-{here}"
+    return f"ip saddr != @pods fib saddr type != local {outside}", f"goto {own}-{everywhere}"
 
 
 def without(name: str) -> list[str]:
     """The statements that remove what :func:`chain` makes."""
-    kind, _, number = name.partition("-")
-    lines = [f"delete chain {TABLE} {name}"]
-    return [*lines, f"delete map {TABLE} {_PICKS[kind]}-{number}"] if kind in _PICKS else lines
+    return [f"delete {block.kind} {TABLE} {block.name}" for block in reversed(chain(name))]
 
 
-def _pick(name: str, ends: str, number: str) -> list[str]:
-    key = f"{_PLACE} . numgen random mod {number}"
+def sticky(seconds: int) -> Block:
+    """The set of places whose clients are remembered for so long."""
+    return Block("set", f"sticky-{seconds}", (_TYPE,))
+
+
+def remembering(durations: Iterable[int]) -> list[str]:
+    """The rules of the chain ``remember``, which write or renew ``clients``."""
     return [
-        f"  map {ends} {{",
-        f"    typeof {key} : ip daddr . th dport",
-        "  }",
-        f"  chain {name} {{",
-        f"    dnat ip to {key} map @{ends}",
-        "  }",
+        f"meta l4proto {each} {_MEANT} @sticky-{seconds} "
+        f"update @clients {{ ip saddr . {_MEANT} timeout {seconds}s : ip daddr . th dport }}"
+        for seconds in durations
+        for each in ("tcp", "udp")
     ]
 
 
-SETS = f"""\
-  set pods {{
-    type ipv4_addr
-    flags interval
-  }}
-  set refused {{
-    type ipv4_addr . inet_proto . inet_service
-  }}
-  set restricted {{
-    type ipv4_addr . inet_proto . inet_service
-  }}
-  set allowed {{
-    type ipv4_addr . inet_proto . inet_service . ipv4_addr
-    flags interval
-  }}
-  map clients {{
-    type ipv4_addr . ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
-    size {MOST_CLIENTS}
-    flags dynamic,timeout
-  }}
-  map services {{
-    type ipv4_addr . inet_proto . inet_service : verdict
-  }}
-  map outside {{
-    type ipv4_addr . inet_proto . inet_service : verdict
-  }}
-  set hidden {{
-    type ipv4_addr . inet_proto . inet_service
-  }}
-  set hidden-own {{
-    type ipv4_addr . inet_proto . inet_service
-  }}
-  set hidden-outsiders {{
-    type ipv4_addr . inet_proto . inet_service
-  }}
-  map remembered {{
-    type ipv4_addr . inet_proto . inet_service : verdict
-  }}
-  chain hide-outsiders {{
-    iifname "cni0" ip saddr @pods oifname != "cni0" return
-    masquerade
-  }}
-  chain hide-own {{
-    iifname "cni0" ip saddr @pods oifname != "cni0" return
-    ip saddr @pods masquerade
-    fib saddr type local masquerade
-  }}
-  chain refuse {{
-    meta l4proto tcp reject with tcp reset
-    reject with icmp port-unreachable
-  }}""".splitlines()
+SETS = (
+    Block("set", "pods", ("type ipv4_addr", "flags interval")),
+    Block("set", "restricted", (_TYPE,)),
+    Block("set", "allowed", (f"{_TYPE} . ipv4_addr", "flags interval")),
+    Block(
+        "map",
+        "clients",
+        (
+            f"type ipv4_addr . ipv4_addr . inet_proto . inet_service : {_TARGET}",
+            f"size {MOST_CLIENTS}",
+            "flags dynamic,timeout",
+        ),
+    ),
+    Block("map", "services", (f"{_TYPE} : classid",)),
+    Block("map", "ways", ("type classid : verdict",)),
+    *(Block("set", name, (_TYPE,)) for name in ("hidden", "hidden-own", "hidden-outsiders")),
+)
 
 # A pod that is translated to a pod of its own node, itself included, is hidden whatever the policy: the answer would
 # go over the bridge, past the translation.
-#
-# The chains input and forward come before the usual filters (priority 0), so that "refused" is said whatever they
-# allow. They look at new connections alone: what a process of the node had open before goes on. The node's own attempts
-# are refused on their way out: refused on their way in they would have an entry in conntrack by then, without
-# translation, and one from the same source port would still be refused for 10 s after the Service got an endpoint.
-CHAINS = f"""\
-  chain guard {{
-    type filter hook prerouting priority -110; policy accept;
-    ct state new {_PLACE} @restricted {_PLACE} . ip saddr != @allowed drop
-  }}
-  chain prerouting {{
-    type nat hook prerouting priority -100; policy accept;
-    ip saddr != @pods {_PLACE} vmap @outside
-    {_PLACE} vmap @services
-  }}
-  chain output {{
-    type nat hook output priority -100; policy accept;
-    {_PLACE} vmap @services
-  }}
-  chain postrouting {{
-    type nat hook postrouting priority 100; policy accept;
-    {_TRANSLATED} {_MEANT} vmap @remembered
-    {_TRANSLATED} {_MEANT} @hidden masquerade
-    {_TRANSLATED} {_MEANT} @hidden-outsiders goto hide-outsiders
-    {_TRANSLATED} {_MEANT} @hidden-own goto hide-own
-  }}
-  chain input {{
-    type filter hook input priority -110; policy accept;
-    ct state new {_PLACE} @refused goto refuse
-  }}
-  chain forward {{
-    type filter hook forward priority -110; policy accept;
-    ct state new {_PLACE} @refused goto refuse
-  }}
-  chain own {{
-    type filter hook output priority -110; policy accept;
-    ct state new {_PLACE} @refused goto refuse
-  }}""".splitlines()
+CHAINS = (
+    Block("chain", "hide-outsiders", (), (_OWN_POD, "masquerade")),
+    Block("chain", "hide-own", (), (_OWN_POD, "ip saddr @pods masquerade", "fib saddr type local masquerade")),
+    Block(
+        "chain",
+        "refuse",
+        (),
+        ("meta l4proto tcp reject with tcp reset", "reject with icmp port-unreachable"),
+    ),
+)
+BASES = (
+    Block("chain", "prerouting", ("type nat hook prerouting priority -100; policy accept;",), (_BY_NUMBER,)),
+    Block("chain", "output", ("type nat hook output priority -100; policy accept;",), (_BY_NUMBER,)),
+    Block(
+        "chain",
+        "postrouting",
+        ("type nat hook postrouting priority 100; policy accept;",),
+        (
+            "ct status dnat jump remember",
+            f"{_TRANSLATED} {_MEANT} @hidden masquerade",
+            f"{_TRANSLATED} {_MEANT} @hidden-outsiders goto hide-outsiders",
+            f"{_TRANSLATED} {_MEANT} @hidden-own goto hide-own",
+        ),
+    ),
+)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 from collections.abc import Iterator
 
 import nftables
 
-from nodeportd import listing
+from nodeportd import elements, listing
 from nodeportd.backend import BackendError
-from nodeportd.ruleset import TABLE
+from nodeportd.ruleset import TABLE, Step
 
 _CLONE_NEWNET = 0x40000000
+_FAMILY = TABLE.partition(" ")[0]
+_OURS = re.compile(rf"^table {TABLE} \{{\n(.*?)^\}}", re.DOTALL | re.MULTILINE)
 _NO_TABLE = "No such file or directory"
 
 
@@ -36,6 +39,36 @@ class Kernel:
         code, _, error = self._nft.cmd(text)
         if code != 0:
             raise KernelError(_reason(error))
+
+    def carry_out(self, step: Step) -> None:
+        """Carry out one step: its text and its elements each whole or not at all.
+
+        Raises :class:`KernelError`.
+        """
+        if step.first:
+            self.apply("\n".join(step.first))
+        if step.changes:
+            try:
+                elements.write(TABLE, step.changes)
+            except OSError as error:
+                raise KernelError(str(error)) from None
+        if step.last:
+            self.apply("\n".join(step.last))
+
+    def outline(self) -> listing.Listing:
+        """The sets, maps and chains of our table without elements and rules; nothing when there is none.
+
+        Raises :class:`KernelError`.
+        """
+        self._nft.set_terse_output(True)
+        try:
+            found = [self._nft.cmd(f"list {kinds} {_FAMILY}") for kinds in ("sets", "maps", "chains")]
+        finally:
+            self._nft.set_terse_output(False)
+        for code, _, error in found:
+            if code != 0:
+                raise KernelError(_reason(error))
+        return listing.parse("".join(body for _, shown, _ in found for body in _OURS.findall(shown)))
 
     def elements(self, name: str) -> str:
         """A map or set of our table as nftables lists it, with the time that elements have left; empty when none.

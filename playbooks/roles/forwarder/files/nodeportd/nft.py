@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
+from collections.abc import Callable
 
-from nodeportd import conntrack, flows, kernel, ruleset
+from nodeportd import conntrack, flows, kernel, places, ruleset
 from nodeportd.backend import PROMISED
 from nodeportd.endpoints import Effective, changed
 
@@ -35,35 +36,48 @@ class Nftables:
         try:
             steps = ruleset.steps(known, wanted, self._used, (gone, come))
             for step in steps:
-                self._kernel.apply(step)
+                self._kernel.carry_out(step)
         except kernel.KernelError as error:
             print(f"somebody altered the table, it is made anew: {error}", file=sys.stderr, flush=True)
             return False
-        places = flows.altered(known, wanted, gone, come)
+        meant = flows.altered(known, wanted, gone, come)
         if any(forward.service.affinity_seconds for forward in gone):
-            self._forget_clients(places)
+            self._forget_clients(lambda client: client.target in meant.get(client.place, (client.target,)))
         if any(forward.protocol == "udp" for forward in (*gone, *come)):
-            conntrack_forget(places)
+            conntrack_forget(meant)
         return bool(steps)
 
-    def _forget_clients(self, places: flows.Allowed) -> None:
+    def _forget_clients(self, stays: Callable[[flows.Client], bool]) -> None:
+        """Forget the clients who may not be where they were."""
         for client in flows.clients(self._kernel.elements("clients")):
-            if client.place in places and client.target not in places[client.place]:
+            if not stays(client):
                 with contextlib.suppress(kernel.KernelError):  # its time may be over this very moment
                     self._kernel.apply(f"delete element {ruleset.TABLE} clients {{ {client.key} }}\n")
 
     def _replace(self, wanted: Effective) -> None:
-        """The whole table anew; clients stay where they were if they still may."""
-        places = flows.allowed(wanted, wanted.forwards)
-        sticky = set(flows.allowed(wanted, (f for f in wanted.forwards if f.service.affinity_seconds)))
-        held = flows.clients(self._kernel.elements("clients")) if sticky else ()
-        kept = [each.element for each in held if each.place in sticky and each.target in places[each.place]]
-        text = ruleset.full(wanted)
-        if kept:
-            text += f"add element {ruleset.TABLE} clients {{ {', '.join(kept)} }}\n"
-        self._kernel.apply(text)
-        self._used = ruleset.uses(wanted)
-        conntrack_forget(places)
+        """Everything anew, whatever is there; clients stay where they were if they still may."""
+        sticky = flows.allowed(wanted, (f for f in wanted.forwards if f.service.affinity_seconds))
+
+        def stays(client: flows.Client) -> bool:
+            return client.target in sticky.get(client.place, ())
+
+        step = ruleset.replacement(wanted, self._kernel.outline())
+        if step is not None and self._mended(step):
+            self._forget_clients(stays)
+        else:
+            kept = [each.element for each in flows.clients(self._kernel.elements("clients")) if stays(each)]
+            add = f"add element {ruleset.TABLE} clients {{ {', '.join(kept)} }}\n" if kept else ""
+            self._kernel.apply(ruleset.full(wanted) + add)
+        self._used = places.uses(wanted)
+        conntrack_forget(flows.allowed(wanted, wanted.forwards))
+
+    def _mended(self, step: ruleset.Step) -> bool:
+        try:
+            self._kernel.carry_out(step)
+        except kernel.KernelError as error:
+            print(f"the table cannot be mended, it is made anew: {error}", file=sys.stderr, flush=True)
+            return False
+        return True
 
     def drift(self, wanted: Effective) -> tuple[str, ...]:
         """See :meth:`nodeportd.backend.Backend.drift`."""

@@ -4,18 +4,19 @@ The layout has a constant number of rules; everything else is map elements, beca
 what makes loading slow (one Service more or less is a few elements, whatever the number of Services). A *place* is
 ``address . protocol . port``, as a client means it: a nodePort on this node, or a Service's own or external address.
 
-    services       place               → the chain that picks among so many endpoints, or ``drop``
-    outside        place               → the same for clients from outside, where a policy is Local
-    endpoints-<k>  place . 0…k-1       → address . port; local-<k> those of this node
-    pick-<k>       dnat by ``numgen random mod k``, once for each new connection; near-<k> by local-<k>
+    services       place               → the number of a way
+    ways           number              → the chain that picks among so many endpoints, ``refuse`` or ``drop``
+    endpoints-<k>  place . 0:1…0:k     → address . port; local-<k> those of this node
+    pick-<k>       dnat by a number drawn for each new connection; near-<k> by local-<k>
     stick-<k>      dnat to where the client was before, else pick-<k>; stay-<k> the same with near-<k>
+    part-<k>-<n>   near-<n> for clients from outside, pick-<k> for pods and the node; hold-<k>-<n> stay and stick
+    guard          drops clients that an allow list leaves out; there only while there is an allow list
     clients        client . place      → address . port; forgotten when no new connection comes for a while
-    remembered     place               → the chain that writes or renews ``clients``
+    sticky-<s>     places whose clients are remembered for so many seconds; the chain remember does it
     hidden         places whose clients are always hidden from the pod; hidden-own, hidden-outsiders: some of them
-    refused        places without endpoints
     restricted     places with an allow list; allowed  place . network
 
-Verdict maps are few: when an element with ``goto`` or ``jump`` is added, the kernel walks through every one of them.
+There is one verdict map, and it is small: when an element with ``goto`` is added, the kernel walks through all of them.
 
 No packet mark is used: marks belong to whoever owns the machine. Masquerading asks conntrack for the place that the
 client meant, so only connections that this table translated are touched. It is plain ``masquerade``: ``fully-random``
@@ -25,29 +26,88 @@ reuses source ports that the pod still holds in TIME_WAIT.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from nodeportd import chains
-from nodeportd.endpoints import Effective, Forward, Target, changed
+from nodeportd.elements import Change
+from nodeportd.endpoints import Effective, Forward, changed
+from nodeportd.listing import Listing
+from nodeportd.places import Elements, elements_of, uses, uses_of
 
 TABLE = chains.TABLE
 
-Elements = dict[str, dict[str, str]]
-"""The elements of every set and map, by name; an element of a set has an empty value."""
+_LOOKED_UP_LATER = ("ways", "endpoints-", "local-", "hidden", "sticky-")
+"""The sets and maps that a packet comes to by way of ``services``."""
 
-_LOOKED_UP_LATER = ("endpoints-", "local-", "hidden", "remembered")
-"""The sets and maps that a packet comes to by way of ``services`` or ``outside``."""
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is done in this order: sets, chains and rules as text, elements in one transaction, text again."""
+
+    first: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    last: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All of it as nftables text."""
+        between = [
+            _statement(each.verb, each.name, each.values)
+            for each in self.changes
+            if each.values or each.verb == "flush"
+        ]
+        return _text([*self.first, *between, *self.last])
+
+    def __bool__(self) -> bool:
+        return bool(self.first or self.changes or self.last)
 
 
 def full(wanted: Effective) -> str:
-    """Text that replaces the table, whole, in one transaction; conntrack keeps established connections going."""
-    lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{", *chains.SETS]
-    for name in sorted(uses(wanted), key=chains.order):
-        lines += chains.chain(name)
-    lines += [*chains.CHAINS, "}"]
-    for name, values in _elements(wanted, wanted.forwards).items():
-        lines += _statement("add", name, values)
-    return _text(lines)
+    """Text that makes the table anew, whole, in one transaction; conntrack keeps established connections going."""
+    used = uses(wanted)
+    lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
+    lines += [line for block in chains.blocks(_chains(used), _durations(used)) for line in block.written()]
+    elements = _everything(wanted, used)
+    return _text([*lines, "}", *(_statement("add", name, elements[name]) for name in elements)])
+
+
+def replacement(wanted: Effective, found: Listing) -> Step | None:
+    """What makes the table right whose listing without elements was found, whatever is wrong with it.
+
+    Sets and base chains stay those that they are, so that a packet that is within them now loses nothing: the maps of
+    a table that is deleted are empty for whoever looks into them next. ``None`` if a set is of another kind than
+    wanted, which nothing can alter.
+    """
+    used = uses(wanted)
+    blocks = chains.blocks(_chains(used), _durations(used))
+    held = [block for block in blocks if block.kind != "chain"]
+    if any(set(found.get(block.title, block.head)) != set(block.head) for block in held):
+        return None
+    missing = [block._replace(rules=()) for block in blocks if block.title not in found]
+    first = [f"table {TABLE} {{", *(line for block in missing for line in block.written()), "}"]
+    ruled = [block for block in blocks if block.kind == "chain"]
+    first += [f"flush chain {TABLE} {block.name}" for block in ruled]
+    first += [f"add rule {TABLE} {block.name} {rule}" for block in ruled for rule in block.rules]
+    elements = _everything(wanted, used)
+    changes = [
+        change
+        for block in held
+        if block.name != "clients"
+        for change in (Change("flush", block.name, {}), Change("add", block.name, elements.get(block.name, {})))
+    ]
+    ours = {block.title for block in blocks}
+    return Step(tuple(first), tuple(changes), tuple(_without(title for title in found if title not in ours)))
+
+
+def _without(titles: Iterable[str]) -> list[str]:
+    """Statements that remove what nothing of ours uses, however it hangs together."""
+    foreign = sorted(title.split() for title in titles if title.startswith(("set ", "map ", "chain ")))
+    return [f"{verb} {kind} {TABLE} {name}" for verb in ("flush", "delete") for kind, name in reversed(foreign)]
+
+
+def _everything(wanted: Effective, used: Counter[str]) -> Elements:
+    return {"ways": chains.WAYS | _ways(_chains(used)), **elements_of(wanted, wanted.forwards)}
 
 
 def nothing() -> str:
@@ -55,17 +115,12 @@ def nothing() -> str:
     return f"add table {TABLE}\ndelete table {TABLE}\n"
 
 
-def uses(wanted: Effective) -> Counter[str]:
-    """How many forwards need each chain that is not always there."""
-    return _uses(wanted.forwards)
-
-
 def steps(
     old: Effective,
     new: Effective,
     used: Counter[str] | None = None,
     differing: tuple[list[Forward], list[Forward]] | None = None,
-) -> tuple[str, ...]:
+) -> tuple[Step, ...]:
     """What leads from one state to another, naming only what differs: at most three transactions, in this order.
 
     The first makes what nothing leads to yet, the second switches over, the third removes what nothing leads to
@@ -80,115 +135,80 @@ def steps(
     gone, come = changed(old, new) if differing is None else differing
     if old.addresses != new.addresses:  # every nodePort is at other places
         gone, come = list(old.forwards), list(new.forwards)
-    before, after = _elements(old, gone), _elements(new, come)
-    had = {name for name in used if used[name] > 0}
-    used.subtract(_uses(gone))
-    used.update(_uses(come))
-    has = {name for name in had | _uses(come).keys() if used[name] > 0}
-    fresh, stale = sorted(has - had, key=chains.order), sorted(had - has, key=chains.order, reverse=True)
-    prepare = [line for name in fresh for line in (f"table {TABLE} {{", *chains.chain(name), "}")]
-    switch: list[str] = []
-    sweep: list[str] = []
+    before, after = elements_of(old, gone), elements_of(new, come)
+    had = +used
+    used.subtract(uses_of(gone))
+    used.update(uses_of(come))
+    come_first, go_last = _frame(had, +used)
+    prepare: list[Change] = []
+    switch: list[Change] = []
+    sweep: list[Change] = []
+    new_ways, old_ways = _ways(_chains(+used)), _ways(_chains(had))
+    before["ways"], after["ways"] = old_ways, new_ways
     for name in sorted(before.keys() | after.keys()):
         was, shall = before.get(name, {}), after.get(name, {})
         leave = dict.fromkeys(was.keys() - shall.keys(), "")
         enter = {key: value for key, value in shall.items() if key not in was}
         altered = {key: value for key, value in shall.items() if key in was and was[key] != value}
         later = name.startswith(_LOOKED_UP_LATER)
-        (sweep if later else switch).extend(_statement("delete", name, leave))
-        (prepare if later else switch).extend(_statement("add", name, enter))
-        switch += _statement("delete", name, dict.fromkeys(altered, ""))
-        switch += _statement("add", name, altered)
-    sweep += [line for name in stale for line in chains.without(name)]
-    return tuple(_text(lines) for lines in (prepare, switch, sweep) if lines)
+        (sweep if later else switch).append(Change("delete", name, leave))
+        (prepare if later else switch).append(Change("add", name, enter))
+        switch.append(Change("delete", name, dict.fromkeys(altered, "")))
+        switch.append(Change("add", name, altered))
+    made = (_step(come_first, prepare), _step((), switch), _step((), sweep, go_last))
+    return tuple(step for step in made if step)
+
+
+def _step(first: Iterable[str], changes: Iterable[Change], last: Iterable[str] = ()) -> Step:
+    return Step(tuple(first), tuple(change for change in changes if change.values), tuple(last))
+
+
+def _frame(had: Counter[str], has: Counter[str]) -> tuple[list[str], list[str]]:
+    """Statements that make the chains that are needed now, and those that remove what is needed no more."""
+    fresh = [name for name in _chains(has) if name not in had]
+    stale = [name for name in reversed(_chains(had)) if name not in has]
+    come = [line for name in fresh for block in chains.chain(name) for line in _made(block)]
+    gone = [line for name in stale for line in chains.without(name)]
+    before, now = set(_durations(had)), set(_durations(has))
+    come += [line for seconds in sorted(now - before) for line in _made(chains.sticky(seconds))]
+    come += _remembering(before | now) if now - before else []
+    gone += _remembering(now) if before - now else []
+    gone += [f"delete set {TABLE} sticky-{seconds}" for seconds in sorted(before - now)]
+    return come, gone
+
+
+def _made(block: chains.Block) -> list[str]:
+    return [f"table {TABLE} {{", *block.written(), "}"]
+
+
+def _remembering(durations: Iterable[int]) -> list[str]:
+    rules = [f"add rule {TABLE} remember {rule}" for rule in chains.remembering(sorted(durations))]
+    return [f"flush chain {TABLE} remember", *rules]
+
+
+def _chains(used: Counter[str]) -> list[str]:
+    return sorted((name for name in used if not name.startswith("remember-")), key=chains.order)
+
+
+def _durations(used: Counter[str]) -> list[int]:
+    return sorted(int(name.partition("-")[2]) for name in used if name.startswith("remember-"))
+
+
+def _ways(names: Iterable[str]) -> dict[str, str]:
+    return {way: f"goto {name}" for name in names if (way := chains.way(name))}
 
 
 def transaction(old: Effective, new: Effective) -> str:
     """The same in one transaction; empty when nothing differs."""
-    return "".join(steps(old, new))
+    return "".join(step.text for step in steps(old, new))
 
 
-def _uses(forwards: Iterable[Forward]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for forward in forwards:
-        kinds = {("pick", len(forward.everywhere)), ("near", len(forward.here))}
-        if forward.service.affinity_seconds:
-            kinds |= {("stick", len(forward.everywhere)), ("stay", len(forward.here))}
-            found[f"remember-{forward.service.affinity_seconds}"] += 1
-        found.update(f"{kind}-{size}" for kind, size in kinds if size)
-    return found
-
-
-def _elements(wanted: Effective, forwards: Iterable[Forward]) -> Elements:
-    elements: Elements = {"pods": dict.fromkeys(wanted.cluster_ranges, "")}
-    for forward in forwards:
-        for place in _external_places(forward, wanted.addresses):
-            _external(elements, forward, place)
-        for address in forward.service.cluster_addresses:
-            _internal(elements, forward, f"{address} . {forward.protocol} . {forward.port}")
-        if forward.node_port and forward.service.allowed_sources:
-            for address in wanted.addresses:
-                place = f"{address} . {forward.protocol} . {forward.node_port}"
-                _put(elements, "restricted", place)
-                for network in forward.service.allowed_sources:
-                    _put(elements, "allowed", f"{place} . {network}")
-    return {name: values for name, values in elements.items() if values}
-
-
-def _external_places(forward: Forward, addresses: Iterable[str]) -> Iterator[str]:
-    if forward.node_port:
-        yield from (f"{address} . {forward.protocol} . {forward.node_port}" for address in addresses)
-    for address in forward.service.external_addresses:
-        yield f"{address} . {forward.protocol} . {forward.port}"
-
-
-def _external(elements: Elements, forward: Forward, place: str) -> None:
-    """A nodePort or an external address: from pods and the node itself always to all endpoints, as kube-proxy does."""
-    if not forward.everywhere:
-        _put(elements, "refused", place)
-        return
-    local = forward.service.external_local
-    _lead(elements, "services", place, forward, forward.everywhere, "everywhere")
-    _put(elements, "hidden-own" if local else "hidden", place)
-    if local:
-        _lead(elements, "outside", place, forward, forward.here, "here")
-
-
-def _internal(elements: Elements, forward: Forward, place: str) -> None:
-    """A Service's own address."""
-    if not forward.everywhere:
-        _put(elements, "refused", place)
-        return
-    local = forward.service.internal_local
-    _lead(elements, "services", place, forward, forward.internal, "here" if local else "everywhere")
-    _put(elements, "hidden-outsiders", place)
-
-
-_WAYS = {("everywhere", False): "pick", ("everywhere", True): "stick", ("here", False): "near", ("here", True): "stay"}
-_MAPS = {"everywhere": "endpoints", "here": "local"}
-
-
-def _lead(elements: Elements, name: str, place: str, forward: Forward, targets: tuple[Target, ...], which: str) -> None:
-    """Have a place lead to these targets; without any, packets vanish, as a load balancer's checks expect."""
-    seconds = forward.service.affinity_seconds
-    size = len(targets)
-    _put(elements, name, place, f"goto {_WAYS[which, seconds > 0]}-{size}" if size else "drop")
-    for index, (address, port) in enumerate(targets):
-        _put(elements, f"{_MAPS[which]}-{size}", f"{place} . {index}", f"{address} . {port}")
-    if seconds and size:
-        _put(elements, "remembered", place, f"jump remember-{seconds}")
-
-
-def _put(elements: Elements, name: str, key: str, value: str = "") -> None:
-    elements.setdefault(name, {})[key] = value
-
-
-def _statement(verb: str, name: str, values: Mapping[str, str]) -> list[str]:
-    if not values:
-        return []
+def _statement(verb: str, name: str, values: Mapping[str, str]) -> str:
+    if verb == "flush":
+        return f"flush set {TABLE} {name}"
     shown = ", ".join(f"{key} : {value}" if value else key for key, value in sorted(values.items()))
-    return [f"{verb} element {TABLE} {name} {{ {shown} }}"]
+    return f"{verb} element {TABLE} {name} {{ {shown} }}"
 
 
-def _text(lines: list[str]) -> str:
+def _text(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
