@@ -128,7 +128,9 @@ def test_connections_survive_restarts_and_whole_replacements(rig: Rig, times: in
 def test_a_table_with_a_set_of_another_kind_is_made_anew(rig: Rig) -> None:
     rig.converge(state(1, port(30008, *PODS[:3])))
     rig.stop()
-    rig.nft("delete table ip nodeport; add table ip nodeport; add map ip nodeport services { type inet_service : mark; }")
+    rig.nft(
+        "delete table ip nodeport; add table ip nodeport; add map ip nodeport services { type inet_service : mark; }"
+    )
     with rig.replacing():
         rig.serve()
     assert rig.nodeportd("drift", str(rig.file)).code == 0
