@@ -40,6 +40,7 @@ class Daemon:
         self._told = told
         self._wanted: state.State | None = None
         self._running: state.State | None = None
+        self._endpoints = 0
         self._in_force = NOTHING
         self._unready: frozenset[str] = frozenset()
         self._changes = 0
@@ -81,7 +82,7 @@ class Daemon:
         if now() >= self._again_at or (not self._again and changed(self._in_force, effective) != ([], [])):
             self._bring(wanted, effective)
         else:
-            self._unready, self._changes = unready, self.prober.changes
+            self._unready, self._changes, self._in_force = unready, self.prober.changes, effective
             self._tell_load_balancers(wanted)
             self._say()
 
@@ -99,7 +100,9 @@ class Daemon:
             self._again_at = now() + self._again
         else:
             self._failure, self._again, self._again_at = "", 0.0, float("inf")
-            self._running, self._in_force = wanted, effective
+            if self._running is not wanted:
+                self._running, self._endpoints = wanted, status.endpoints_of(wanted)
+            self._in_force = effective
             self._applied_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self._tell_load_balancers(wanted)
         self._say()
@@ -135,7 +138,10 @@ class Daemon:
         log(said)
         notify(f"STATUS={said}")
         try:
-            write(self._told, json.dumps(status.of(running, self.prober.records, self._applied_at, error)))
+            write(
+                self._told,
+                json.dumps(status.of(running, self._endpoints, self.prober.records, self._applied_at, error)),
+            )
         except OSError as failure:
             log(f"cannot write {self._told}: {failure}")
 

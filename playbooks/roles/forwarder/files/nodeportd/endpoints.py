@@ -6,9 +6,8 @@ that end but still serve. A policy ``Local`` keeps to endpoints of this node.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nodeportd.state import Endpoint, Port, Service, State
 
@@ -49,13 +48,17 @@ class Forward:
 class Effective:
     """What a backend brings into force: the forwards of each Service, by its key.
 
-    Who makes one from another keeps the tuples of Services that stay as they are, so that :func:`changed` is quick.
+    One that was made from another says by whose ``mark`` it is ``after``, and which Services it ``touched``: all others
+    are the very same, so that :func:`changed` need not look at them.
     """
 
     node: str
     addresses: tuple[str, ...]
     cluster_ranges: tuple[str, ...]
     services: Mapping[str, tuple[Forward, ...]]
+    mark: object = field(default_factory=object, compare=False, repr=False)
+    after: object = field(default=None, compare=False, repr=False)
+    touched: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     @property
     def forwards(self) -> Iterator[Forward]:
@@ -75,10 +78,10 @@ def effective(state: State, unready: Collection[str] = ()) -> Effective:
 def changed(old: Effective, new: Effective) -> tuple[list[Forward], list[Forward]]:
     """The forwards that go and those that come."""
     was, now = old.services, new.services
-    if len(was) == len(now) and all(map(operator.is_, was.values(), now.values())):
-        return [], []
-    gone = [each for key, forwards in was.items() if now.get(key) is not forwards for each in forwards]
-    come = [each for key, forwards in now.items() if was.get(key) is not forwards for each in forwards]
+    keys: Iterable[str] = sorted(new.touched) if new.after is old.mark else {**was, **now}
+    differ = [key for key in keys if was.get(key) is not now.get(key)]
+    gone = [each for key in differ for each in was.get(key, ())]
+    come = [each for key in differ for each in now.get(key, ())]
     stays = [each for each in gone if each in come] if len(gone) + len(come) < FEW else set(gone) & set(come)
     return [each for each in gone if each not in stays], [each for each in come if each not in stays]
 
@@ -112,6 +115,7 @@ class Current:
         self._forwards: dict[str, tuple[Forward, ...]] = {}
         self._of_pod: dict[str, set[str]] = {}
         self._by_key: dict[str, Service] = {}
+        self._mark: object = None
 
     def bring(self, state: State, unready: Collection[str] = ()) -> Effective:
         """The same as :func:`effective`; tuples of what stays as it was are those of before."""
@@ -124,14 +128,18 @@ class Current:
         for key in touched & self._by_key.keys():
             forwards[key] = tuple(forwards_of(self._by_key[key], state.node, unready))
         self._forwards = forwards
-        return Effective(state.node, state.addresses, state.cluster_ranges, forwards)
+        before, self._mark = self._mark, object()
+        return Effective(
+            state.node, state.addresses, state.cluster_ranges, forwards, self._mark, before, frozenset(touched)
+        )
 
     def _other_state(self, state: State) -> set[str]:
-        """Take note of another state; the Services that have to be thought through."""
+        """Take note of another state; the Services that have to be thought through, and those that are no more."""
         before = self._by_key if state.node == self._node else {}
         now = {service.key: service for service in state.services}
         come = {key for key, service in now.items() if before.get(key) is not service}
-        for key in [key for key, service in self._by_key.items() if now.get(key) is not service]:
+        gone = {key for key, service in self._by_key.items() if now.get(key) is not service}
+        for key in gone:
             for pod in _pods(self._by_key[key]):
                 self._of_pod[pod].discard(key)
         for key in come:
@@ -139,7 +147,7 @@ class Current:
                 self._of_pod.setdefault(pod, set()).add(key)
         self._forwards = {key: self._forwards.get(key, ()) for key in now}
         self._services, self._node, self._by_key = state.services, state.node, now
-        return come
+        return come | gone
 
 
 def _pods(service: Service) -> set[str]:

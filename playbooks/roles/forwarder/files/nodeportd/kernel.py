@@ -30,6 +30,7 @@ class Kernel:
     def __init__(self) -> None:
         self._nft = nftables.Nftables()
         self._nft.set_stateless_output(True)
+        self._writer = elements.Writer()
 
     def apply(self, text: str) -> None:
         """Carry out one transaction, whole or not at all.
@@ -49,7 +50,7 @@ class Kernel:
             self.apply("\n".join(step.first))
         if step.changes:
             try:
-                elements.write(TABLE, step.changes)
+                self._writer.write(TABLE, step.changes)
             except OSError as error:
                 raise KernelError(str(error)) from None
         if step.last:

@@ -17,14 +17,22 @@ from nodeportd.state import State
 VERSION = 1
 
 
-def of(running: State, records: Mapping[str, Record], applied_at: str, error: str) -> dict[str, Any]:
-    """The status: what is in force since when, which checked pods are ready, and why the others are not."""
+def endpoints_of(running: State) -> int:
+    """How many endpoints the ports of all Services have."""
+    return sum(len(port.endpoints) for service in running.services for port in service.ports)
+
+
+def of(running: State, endpoints: int, records: Mapping[str, Record], applied_at: str, error: str) -> dict[str, Any]:
+    """The status: what is in force since when, which checked pods are ready, and why the others are not.
+
+    ``endpoints`` is what :func:`endpoints_of` says of ``running``: readiness does not change it.
+    """
     return {
         "version": VERSION,
         "backend": running.backend,
         "generation": running.generation,
         "services": len(running.services),
-        "endpoints": sum(len(port.endpoints) for service in running.services for port in service.ports),
+        "endpoints": endpoints,
         "ready": [pod for pod, record in records.items() if record.ready],
         "unready": {
             pod: {"since": round(record.since, 3), "why": record.why, "coming": record.coming}
