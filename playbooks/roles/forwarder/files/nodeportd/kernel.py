@@ -107,7 +107,7 @@ def drift(text: str) -> tuple[str, ...]:
     Raises :class:`KernelError`, also without CAP_SYS_ADMIN.
     """
     found = Kernel().table()
-    with _fresh_network():
+    with fresh_network():
         pattern = Kernel()
         pattern.apply(text)
         wanted = pattern.table()
@@ -117,7 +117,7 @@ def drift(text: str) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _fresh_network() -> Iterator[None]:
+def fresh_network() -> Iterator[None]:
     """Within: this thread is in a new, empty network namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
