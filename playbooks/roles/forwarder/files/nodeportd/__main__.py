@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def main(words: list[str]) -> int:
     """Carry out one verb and return the exit code."""
     match words:
         case ["serve", *rest] if len(rest) <= 1:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # not ready to be asked: the file is read anyway
             from nodeportd import daemon
 
             daemon.serve(Path(*(rest or [FILE])), STATUS)

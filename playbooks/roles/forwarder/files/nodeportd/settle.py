@@ -15,7 +15,8 @@ from nodeportd.checks import Check
 from nodeportd.endpoints import effective
 
 UNIT = "nodeportd.service"
-SECONDS = 20.0
+SECONDS = 30.0
+"""So long a generation may take: longer than the daemon waits for its relay, so that it can say what is wrong."""
 ASK_AGAIN = 2.0
 POLL = 0.02
 LOOKS = 4
@@ -111,19 +112,43 @@ def settle(generation: int, file: Path, told: Path) -> None:
     Raises :class:`Unsettled` with what is left after a while.
     """
     deadline = time.monotonic() + SECONDS
-    left = unsettled(generation, file, told)
+    left, refused = unsettled(generation, file, told), ""
     while left and time.monotonic() < deadline:
-        _systemctl("enable", "--quiet")
-        _systemctl("reload-or-restart")
-        again = min(time.monotonic() + ASK_AGAIN, deadline)
+        refused = _ask()
+        again = time.monotonic() + ASK_AGAIN  # from here on: what systemd takes is none of the daemon's time
         left = unsettled(generation, file, told)
         while left and time.monotonic() < again:
             time.sleep(POLL)
             left = unsettled(generation, file, told)
     if left:
-        shown = "; ".join(left[:10])
+        shown = "; ".join([*left[:10], *([refused] if refused else []), f"the daemon {_doing()}"])
         said = f"its last words: {_last_words()}"
         raise Unsettled(f"nodeportd does not run generation {generation} after {SECONDS:g} s: {shown}; {said}")
+
+
+def _ask() -> str:
+    """Have systemd start the daemon at boot, and now read its file; why it does not, empty when it does."""
+    if not _systemctl("is-enabled", "--quiet"):  # systemd takes a tenth of a second to enable what is enabled already
+        _systemctl("enable", "--quiet")
+    words = ["systemctl", "reload-or-restart", UNIT]
+    try:
+        done = subprocess.run(words, check=False, capture_output=True, text=True, errors="replace", timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"{' '.join(words)} does not end"
+    return "" if done.returncode == 0 else f"{' '.join(words)}: {done.stderr.strip()[:300] or done.returncode}"
+
+
+def _doing() -> str:
+    """What the daemon is at: its state and where in the kernel it waits, proc(5)."""
+    shown = subprocess.run(
+        ["systemctl", "show", "--property=MainPID", "--value", UNIT], check=False, capture_output=True
+    )
+    own = Path("/proc") / (shown.stdout.decode().strip() or "0")
+    try:
+        state = own.joinpath("stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        return f"is in state {state}, waiting in {own.joinpath('wchan').read_text(encoding='utf-8') or 'nothing'}"
+    except OSError as error:
+        return f"cannot be looked at: {error.strerror}"
 
 
 def await_pods(file: Path, told: Path) -> Mapping[str, str]:
