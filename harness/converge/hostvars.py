@@ -33,7 +33,8 @@ def render(plan: Plan) -> dict[str, object]:
 def render_steps(before: Plan, steps: Sequence[Plan], *, known: bool = True) -> list[dict[str, object]]:
     """``nodeport_steps`` of ``change.yml``: for each step its number, and for each node what differs from the last one.
 
-    ``nodes`` → ``n1`` → ``pods`` (role workload), ``forwarder`` (role forwarder). If it is not ``known``
+    ``nodes`` → ``n1`` → ``pods`` (role workload), ``forwarder`` (role forwarder), and, if not 0, ``min_ready_seconds``:
+    so long the pods that enter have to be ready before the next step. If it is not ``known``
     that the nodes run ``before``, the first step has everything.
     """
     parts = [
@@ -57,7 +58,17 @@ def _whole(plan: Plan) -> dict[str, dict[str, object]]:
 def _differing(node: PlannedNode, last: Plan, plan: Plan) -> dict[str, object]:
     was, shall = ([_pod(pod) for pod in each.pods if pod.node == node.name] for each in (last, plan))
     part: dict[str, object] = {"pods": shall} if was != shall else {}
-    return part | ({"forwarder": _forwarder(node, plan)} if last.generation != plan.generation else {})
+    if last.generation == plan.generation:
+        return part
+    lasting = _min_ready_seconds(last, plan)
+    return part | {"forwarder": _forwarder(node, plan)} | ({"min_ready_seconds": lasting} if lasting else {})
+
+
+def _min_ready_seconds(last: Plan, plan: Plan) -> int:
+    """The longest ``minReadySeconds`` of the pods that enter the endpoints."""
+    were, are = ({each.pod for service in p.services for port in service.ports for each in port.endpoints}
+                 for p in (last, plan))  # fmt: skip
+    return max((pod.min_ready_seconds for pod in plan.pods if pod.key in are - were), default=0)
 
 
 def _network(node: PlannedNode, plan: Plan) -> dict[str, object]:

@@ -28,7 +28,7 @@ def read_replica_set(kind: str, top: Reader, meta: Meta) -> ReplicaSet:
     template.require("spec")
     labels = read_labels(template.mapping("metadata"))
     selector = _selector(spec, labels if template.there else None)
-    spec.integer("minReadySeconds")
+    min_ready = spec.integer("minReadySeconds") or 0
     strategy = _rollout(spec) if kind == "Deployment" else Strategy()
     replicas = spec.integer("replicas")
     return ReplicaSet(
@@ -41,6 +41,7 @@ def read_replica_set(kind: str, top: Reader, meta: Meta) -> ReplicaSet:
         template=read_template_spec(template.mapping("spec")),
         source=meta.source,
         strategy=strategy,
+        min_ready_seconds=min_ready,
     )
 
 

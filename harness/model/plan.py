@@ -63,7 +63,7 @@ class PlannedPod:
     ``uid`` is unique for this pod of this lab and this template, so that a stale pod of the same name is
     recognised as a wrong responder. ``owner`` is ``Deployment/web-app``, or empty for a pod written as such;
     ``revision`` tells templates apart (Kubernetes' *pod-template-hash*). ``check`` is ``None`` when nobody asks the
-    pod, which then counts as ready.
+    pod, which then counts as ready. Others wait to leave until it was ready for ``min_ready_seconds``.
     """
 
     namespace: str
@@ -79,6 +79,7 @@ class PlannedPod:
     termination_grace_period_seconds: int = 30
     check: Check | None = None
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
+    min_ready_seconds: int = 0
 
     @property
     def key(self) -> str:

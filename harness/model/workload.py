@@ -177,7 +177,7 @@ class ReplicaSet:
     """A Deployment or a ReplicaSet: ``kind`` says which; here both mean *so many pods of this template*.
 
     ``restarted_at`` is when ``harness rollout restart`` last asked for new pods (kubectl keeps it as an annotation of
-    the template); empty when it never did.
+    the template); empty when it never did. A pod is available when it was ready for ``min_ready_seconds``.
     """
 
     kind: str
@@ -190,6 +190,7 @@ class ReplicaSet:
     source: Source
     strategy: Strategy = Strategy()
     restarted_at: str = ""
+    min_ready_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ def _planned_pod(placed: Placed, listens: tuple[Listen, ...], lab_uid: str, prev
         revision=pod.template_hash,
         termination_grace_period_seconds=pod.spec.termination_grace_period_seconds,
         restart_policy=pod.spec.restart_policy,
+        min_ready_seconds=pod.min_ready_seconds,
     )
 
 

@@ -24,6 +24,7 @@ class WantedPod:
     labels: Labels
     spec: PodSpec
     before: PlannedPod | None = None
+    min_ready_seconds: int = 0
 
     @property
     def key(self) -> str:
@@ -106,6 +107,7 @@ def _replicas(
             replica_set.template_labels,
             replica_set.template,
             before,
+            replica_set.min_ready_seconds,
         )
         for name, before in both
     ]

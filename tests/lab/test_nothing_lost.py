@@ -205,6 +205,21 @@ def test_a_hundred_thousand_requests_and_not_one_lost(
     assert len(heard) >= ENOUGH
 
 
+def test_old_pods_stay_until_new_ones_were_ready_for_long_enough(lab: Lab) -> None:
+    """As clients see it: minReadySeconds between the first answer of each new pod and the last of an old one."""
+    apply(lab, WEB_APP.read_text().replace("replicas: 3", "replicas: 3\n  minReadySeconds: 3") + LOCAL)
+    before = {pod.uid for pod in change.present(lab).plan.pods}
+    heard = under_load(lab.cluster(), lambda: restart(lab, 300))
+    assert losses(heard) == {}
+    first: dict[str, float] = {}
+    last: dict[str, float] = {}
+    for each in sorted(heard, key=lambda each: each.began):
+        first.setdefault(each.uid, each.began)
+        last[each.uid] = each.began
+    came, went = sorted(at for uid, at in first.items() if uid not in before), sorted(last[uid] for uid in before)
+    assert all(gone - come >= 3 for come, gone in zip(came, went, strict=True)), (came, went)
+
+
 class Exchange:
     """A connection to a pod by way of a node."""
 

@@ -198,3 +198,18 @@ def test_a_step_has_what_differs_for_each_node_and_nothing_else(planned: Plan) -
         for name, parts in nodes_of.items()
     }
     assert unknown[1] == hostvars.render_steps(ended, [moved])[0] | {"number": 2, "of": 2}
+
+
+def test_a_step_waits_for_the_pods_that_enter_as_long_as_the_slowest_of_them_says(planned: Plan) -> None:
+    patient = replace(planned, pods=tuple(replace(pod, min_ready_seconds=7) for pod in planned.pods), generation=8)
+    nobody = tuple(
+        replace(each, ports=tuple(replace(port, endpoints=()) for port in each.ports)) for each in planned.services
+    )
+    before = replace(patient, services=nobody, generation=7)
+    (enter,) = hostvars.render_steps(before, [patient])
+    (leave,) = hostvars.render_steps(patient, [replace(before, generation=9)])
+    entering, leaving = enter["nodes"], leave["nodes"]
+    assert isinstance(entering, dict)
+    assert isinstance(leaving, dict)
+    assert {node["min_ready_seconds"] for node in entering.values()} == {7}
+    assert not any("min_ready_seconds" in node for node in leaving.values())

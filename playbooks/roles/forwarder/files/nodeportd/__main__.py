@@ -4,9 +4,10 @@
     nodeportd check FILE        whether FILE is a state; reasons on stderr and exit code 1 when it is not
     nodeportd render FILE       the nftables text of a state
     nodeportd drift [FILE]      what of the forwarding is not as FILE says; exit 0 nothing, 1 something, 2 cannot tell
-    nodeportd settle GENERATION [--check|--ready]
+    nodeportd settle GENERATION [--check|--ready SECONDS]
                                 have the daemon run that generation and all be right, and wait for the pods that come;
-                                JSON of what was wrong, and of the pods that are not ready (with --ready: exit 1)
+                                JSON of what was wrong, and of the pods that are not ready (with --ready: exit 1, and
+                                the pods have to be ready for so long)
     nodeportd coming            JSON of the pods that are not ready yet and may be still, with the reason; only asks
     nodeportd relay             accept clients for the backend socat, as a unit of its own that nodeportd starts
 
@@ -50,8 +51,12 @@ def main(words: list[str]) -> int:
             return render(file)
         case ["drift", *rest] if len(rest) <= 1:
             return drift(Path(*(rest or [FILE])))
-        case ["settle", generation, *rest] if generation.isdecimal() and rest in ([], ["--check"], ["--ready"]):
-            return check(int(generation)) if rest == ["--check"] else settle(int(generation), patient=not rest)
+        case ["settle", generation, "--check"] if generation.isdecimal():
+            return check(int(generation))
+        case ["settle", generation] if generation.isdecimal():
+            return settle(int(generation), None)
+        case ["settle", generation, "--ready", seconds] if generation.isdecimal() and seconds.isdecimal():
+            return settle(int(generation), int(seconds))
         case _:
             complain(__doc__ or "")
             return 2
@@ -104,9 +109,11 @@ def check(generation: int) -> int:
     return 0
 
 
-def settle(generation: int, *, patient: bool) -> int:
-    """Print what was wrong and is not any more, and which pods are not ready; one that came in vain is a failure
-    unless it is looked at with patience."""
+def settle(generation: int, lasting: int | None) -> int:
+    """Print what was wrong and is not any more, and which pods are not ready.
+
+    One that came in vain, or was not ready for ``lasting`` seconds, is a failure unless that is ``None``.
+    """
     from nodeportd import settle as asked
 
     todo = asked.unsettled(generation, Path(FILE), STATUS)
@@ -117,9 +124,13 @@ def settle(generation: int, *, patient: bool) -> int:
             complain(str(error))
             return 1
     late = asked.await_pods(Path(FILE), STATUS)
-    if late and not patient:
-        complain("\n".join(f"the pod {pod} does not get ready: {why}" for pod, why in late.items()))
-        return 1
+    if lasting is not None:
+        early = asked.await_lasting(Path(FILE), STATUS, lasting) if lasting and not late else {}
+        told = [f"the pod {pod} does not get ready: {why}" for pod, why in late.items()]
+        told += [f"the pod {pod} does not get ready for {lasting} s in one go: {why}" for pod, why in early.items()]
+        if told:
+            complain("\n".join(told))
+            return 1
     said = {"settled": list(todo), "unready": [f"{pod}: {why}" for pod, why in asked.unready(STATUS).items()]}
     print(json.dumps({what: found for what, found in said.items() if found}))
     return 0

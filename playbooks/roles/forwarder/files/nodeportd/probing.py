@@ -52,13 +52,16 @@ class Attempt:
             failed = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if failed:
                 return self._end(_fault(failed))
-            return self._end(Answer()) if self.check.kind == "tcp" else self._asked()
+            if self.check.kind == "tcp":
+                return self._end(Answer())
+            self._ask()
         except BlockingIOError:
-            return None
+            pass
         except OSError as error:
             return self._end(Answer(f"the connection broke: {error.strerror}"))
+        return None
 
-    def _asked(self) -> None:
+    def _ask(self) -> None:
         self._sock.send(request(self.check))
         self._waits = False
         self._selector.modify(self._sock, selectors.EVENT_READ, self)

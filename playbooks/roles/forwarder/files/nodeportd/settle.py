@@ -165,6 +165,18 @@ def await_pods(file: Path, told: Path) -> Mapping[str, str]:
     return {pod: why for pod, why in unready(told).items() if pod in awaited}
 
 
+def await_lasting(file: Path, told: Path, seconds: int) -> Mapping[str, str]:
+    """Wait until the pods that are ready now were so for that long (``minReadySeconds``); those that were not."""
+    pods = {check.pod for check in state.parse(file.read_bytes()).checks} - unready(told).keys()
+    began = time.monotonic()
+    deadline, fell = began + 2 * seconds + PATIENCE, dict[str, str]()
+    while time.monotonic() < min(began + seconds, deadline):
+        time.sleep(POLL)
+        now = {pod: why for pod, why in unready(told).items() if pod in pods}
+        began, fell = (time.monotonic(), fell | now) if now else (began, fell)
+    return {} if time.monotonic() >= began + seconds else fell
+
+
 def _last_words() -> str:
     """What the daemon, and systemd about it, said last."""
     journal = [
