@@ -173,9 +173,9 @@ def next_round(cells: Sequence[Cell], tallies: Tallies, levels: Levels | None = 
     """The attempts to make next; none when all is settled. Vantage points that were lost are asked no more.
 
     UDP cells that must refuse come before all others, and at most one at a time from one vantage point to one node: the
-    kernel sends an ICMP error to one peer about once a second (``icmp_ratelimit``), so they would silence each other;
-    and it sends none while it tells that peer, for other traffic, of a better way (inet_peer_xrlim_allow and
-    ip_rt_send_redirect share one clock).
+    kernel sends an ICMP error to one peer about once a second (``icmp_ratelimit``), so they would silence each other.
+    Other traffic takes from the same allowance: hosts that are unreachable, and on machines that were set up by others
+    redirects (inet_peer_xrlim_allow and ip_rt_send_redirect share one clock); role node_base turns those off.
     """
     budget = Budget.of(cells, levels or Levels())
     wanted = [

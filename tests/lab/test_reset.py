@@ -57,6 +57,7 @@ def test_what_was_there_before_is_there_again(foreign: Foreign) -> None:
     assert done.code == 0, done.out + done.err
     during = difference(before, dump(foreign))
     assert "a: +net.ipv4.ip_forward = 1" in during, "the comparison sees what we do"
+    assert "a: +net.ipv4.conf.all.send_redirects = 0" in during, "redirects would use up what refusals of UDP need"
     foreigners = [line for line in during if "mine" in line or "203.0.113" in line or "198.51.100" in line]
     assert foreigners == [], "what is not ours stays as it is while we are there, too"
     said = foreign.play("traces.yml", inventory=source).out

@@ -30,6 +30,8 @@ OURS = (
     str(BEFORE),
 )
 OUR_UNITS = ("nodeportd.service", "nodeport-socat.service")
+IPV4 = Path("/proc/sys/net/ipv4")
+REDIRECTS = "conf/*/send_redirects"
 EVERYWHERE = ("*", "0.0.0.0", "::")  # as ss writes it
 NEEDED = {
     "conntrack": lambda: shutil.which("conntrack"),
@@ -89,15 +91,25 @@ def unit_of(process):
 def as_found():
     """What the role node_base may change, to be remembered for ``restore.py``: settings by their path in /proc/sys.
 
-    The kernel sets all of these when it is told to forward.
+    The kernel sets ``forwarding`` and ``accept_redirects`` when it is told to forward.
     """
-    ipv4 = Path("/proc/sys/net/ipv4")
-    settings = [ipv4 / "ip_forward", ipv4 / "conf/all/accept_redirects", *sorted(ipv4.glob("conf/*/forwarding"))]
+    settings = [
+        IPV4 / "ip_forward",
+        IPV4 / "conf/all/accept_redirects",
+        *sorted(IPV4.glob("conf/*/forwarding")),
+        *sorted(IPV4.glob(REDIRECTS)),
+    ]
     return {
         "sysctls": {str(path.relative_to("/proc/sys")): path.read_text().strip() for path in settings},
         "namespaces": Path("/run/netns").exists(),
         "network_online": printed("systemctl", "is-active", "network-online.target").strip() == "active",
     }
+
+
+def forwards():
+    """Whether the node forwards, and tells nobody of a better way."""
+    talks = any(path.read_text().strip() != "0" for path in IPV4.glob(REDIRECTS))
+    return (IPV4 / "ip_forward").read_text().strip() == "1" and not talks
 
 
 def drift(program):
@@ -112,7 +124,6 @@ def main(settings="{}"):
     address, cluster_range = settings.get("address", ""), settings.get("cluster_range", "")
     nft = printed("nft", "--version").split()
     bridge = Path("/sys/class/net/cni0").exists()
-    forward = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
     others = dict(listening(address))
     found = {
         "kernel": platform.release(),
@@ -130,7 +141,7 @@ def main(settings="{}"):
         "foreign_bridge": bridge and not Path("/etc/nodeport/network.json").exists(),
         "files": files(),
         "enabled": [path.name for path in Path("/etc/systemd/system/multi-user.target.wants").glob("nodeport*")],
-        "forwards": forward == "1",
+        "forwards": forwards(),
         "before": json.loads(BEFORE.read_text()) if BEFORE.exists() else {},
         "now": {} if BEFORE.exists() else as_found(),
         "network": drift("podnet"),
