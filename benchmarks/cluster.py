@@ -1,12 +1,18 @@
-"""How long a lab takes: up, first converge, unchanged converge, verify, down, and how that grows with the nodes."""
+"""How long a lab takes: up, first converge, unchanged converge, verify, down, and how that grows with the nodes.
+
+The sizes are measured in turn, round after round, so that a machine that others use as well is as busy for one as for
+another; its load is told beside.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.drivers import Wish
@@ -28,9 +34,9 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
-    found = {count: _rounds(count, given.rounds) for count in given.nodes}
+    found, load = _rounds(given.nodes, given.rounds)
     if given.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({"load": load, "seconds": found}, indent=2))
         return
     base = found[given.nodes[0]]
     print("| median of", given.rounds, "| " + " | ".join(f"{count} nodes" for count in given.nodes) + " |")
@@ -38,14 +44,24 @@ def main() -> None:
     for step in STEPS:
         cells = [f"{found[count][step]:.2f} s ({found[count][step] / base[step]:.1f}×)" for count in given.nodes]
         print(f"| {step} | " + " | ".join(cells) + " |")
+    print(f"\nLoad average of one minute, before each lab: {', '.join(f'{each:.1f}' for each in load)}")
 
 
-def _rounds(count: int, rounds: int) -> dict[str, float]:
-    times: dict[str, list[float]] = {step: [] for step in STEPS}
-    for _ in range(rounds):
+def _rounds(counts: Sequence[int], rounds: int) -> tuple[dict[int, dict[str, float]], list[float]]:
+    """Medians in seconds by size and step, and the load of this machine before each lab."""
+    times: dict[int, dict[str, list[float]]] = {count: {step: [] for step in STEPS} for count in counts}
+    load = []
+    for count in [*counts] * rounds:
+        load.append(round(os.getloadavg()[0], 1))
         with tempfile.TemporaryDirectory() as folder:
-            _round(Lab.at(Path(folder), "bench", "nspawn"), count, times)
-    return {step: round(statistics.median(values), 3) for step, values in times.items()}
+            _round(Lab.at(Path(folder), "bench", "nspawn"), count, times[count])
+        print(
+            f"{count} nodes: {', '.join(f'{step} {times[count][step][-1]:.1f} s' for step in STEPS)}", file=sys.stderr
+        )
+    medians = {
+        count: {step: round(statistics.median(each), 3) for step, each in times[count].items()} for count in counts
+    }
+    return medians, load
 
 
 def _round(lab: Lab, count: int, times: dict[str, list[float]]) -> None:

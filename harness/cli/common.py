@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +34,25 @@ def lab_of(context: click.Context) -> Lab:
     if given.accept_new and chosen.driver != "static":
         raise UsageError("--accept-new is for the machines of an inventory", hint="-i PATH, or leave it out")
     name = given.lab or kept.lab or "default"
-    return Lab.at(folder, name, chosen.driver, chosen.inventory, accept_new=given.accept_new)
+    lab = Lab.at(folder, name, chosen.driver, chosen.inventory, accept_new=given.accept_new)
+    return replace(lab, become_password=_become_password(given, chosen.driver))
+
+
+def _become_password(given: Choice, driver: str) -> str:
+    """The password of sudo that was asked for or is in a file, empty when there is none."""
+    if given.ask_become_pass and driver != "static":
+        raise UsageError("a become password is for the machines of an inventory", hint="-i PATH, or leave it out")
+    if driver != "static" or not (given.ask_become_pass or given.become_password_file):
+        return ""
+    if given.become_password_file is None:
+        return str(click.prompt("become password", hide_input=True, err=True))
+    file = Path(given.become_password_file)
+    try:
+        if file.stat().st_mode & 0o077:
+            raise UsageError(f"{file}: others can read this password", hint=f"chmod 600 {file}")
+        return file.read_text(encoding="utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: the become password cannot be read: {error}") from None
 
 
 def manifest_option(verb: Verb) -> Verb:

@@ -68,6 +68,8 @@ class Choice:
     driver: str | None = None
     inventory: str | None = None
     accept_new: bool = False
+    become_password_file: str | None = None
+    ask_become_pass: bool = False
 
 
 def _choose(context: click.Context, option: click.Parameter, value: str | bool | None) -> None:
@@ -82,6 +84,8 @@ CHOICE = tuple(
         (["--driver"], "NAME", "nspawn, vagrant or static."),
         (["-i", "--inventory"], "PATH", "Your machines: an Ansible inventory."),
         (["--accept-new"], None, "Trust the host keys of machines never met before."),
+        (["-K", "--ask-become-pass"], None, "Ask for the password of sudo on your machines."),
+        (["--become-password-file"], "PATH", "That password, in a file that only you can read."),
     )
 )
 """Options that every verb takes as well as ``harness`` itself."""

@@ -73,13 +73,18 @@ def play(playbook: str, cluster: Cluster, variables: Path | None, log: Path, lis
     began = clock.monotonic()
     with tempfile.TemporaryDirectory(prefix="nph-") as folder, _cancellable() as cancelled:
         mark = uuid.uuid4().hex
+        environment = _environment(cluster, Path(folder), mark)
+        if "" in cluster.become_passwords:  # that of the inventory's hosts, if they have one of their own, wins
+            secret = Path(folder, "become")
+            write_atomic(secret, cluster.become_passwords[""] + "\n", mode=0o600)
+            environment["ANSIBLE_BECOME_PASSWORD_FILE"] = str(secret)
         try:
             done = ansible_runner.interface.run(
                 private_data_dir=folder,
                 playbook=str(PLAYBOOKS / playbook),
                 inventory=str(cluster.inventory),
                 cmdline=f"--extra-vars @{variables}" if variables else None,
-                envvars=_environment(cluster, Path(folder), mark),
+                envvars=environment,
                 settings={"suppress_ansible_output": True, "fact_cache_type": "", "pexpect_timeout": 1},
                 event_handler=collector,
                 cancel_callback=cancelled,

@@ -7,7 +7,7 @@ asks which driver it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -24,13 +24,15 @@ class Place:
     """Where a lab lives: ``home`` is ``FOLDER/.harness/LAB``; ``inventory`` lists the user's own machines, if given.
 
     ``accept_new`` says that the user trusts the host keys of machines that were never met before; else they must be
-    known.
+    known. ``become_password`` is that of
+    machines whose inventory says none.
     """
 
     home: Path
     lab: str
     inventory: Path | None = None
     accept_new: bool = False
+    become_password: str = field(default="", repr=False)
 
     @property
     def folder(self) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -44,7 +45,7 @@ class Cluster:
     the client's, so that it can be many clients (empty: there is none). ``uid`` is drawn anew whenever nodes are
     made, so that a pod left over from an earlier lab can be told from ours. ``missing`` are machines that are not
     among ``nodes`` because they cannot be used now; whatever is proven of the others, a run with one of them is no
-    passing run.
+    passing run. ``become_passwords`` are those of sudo there, by node; that of the empty name is for all others.
     """
 
     lab: str
@@ -57,3 +58,4 @@ class Cluster:
     client_address: str = ""
     client_range: str = ""
     missing: tuple[Missing, ...] = ()
+    become_passwords: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)

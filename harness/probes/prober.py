@@ -16,7 +16,6 @@ from harness.model.cluster import Cluster
 from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Speak, Strain, pod_of
 from harness.model.workload import Protocol
 from harness.probes import answers
-from harness.probes.ssh import user_of
 from harness.probes.transport import LocalStreams, SshStreams, Streams
 
 PODCTL = "/usr/local/lib/nodeport/podctl"
@@ -270,8 +269,7 @@ def _streams(cluster: Cluster, vantage: str, home: str) -> Streams:
     pod = pod_of(vantage)
     if not pod:
         return SshStreams(cluster, vantage)
-    sudo = () if user_of(cluster.ssh_config, home) == "root" else ("sudo", "-n")
-    return SshStreams(cluster, home, (*sudo, PODCTL, "exec", pod, "--"))
+    return SshStreams(cluster, home, (PODCTL, "exec", pod, "--"))
 
 
 def _try(prober: Prober, jobs: Sequence[Job], *, concurrency: int | None = None) -> tuple[Attempt, ...] | RigError:

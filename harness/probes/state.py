@@ -8,18 +8,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import testinfra
 
+from harness.errors import RigError
 from harness.model.cluster import Cluster
 from harness.model.forwarder import FORWARDERS
 from harness.model.observation import NodeFacts, Unready
 from harness.model.plan import Plan
 from harness.plan.pod_network import DEVICE, VXLAN
-from harness.probes import routes, ruleset, ssh, status, versions
+from harness.probes import become, routes, ruleset, status, versions
 
 _STATUS = "/run/nodeport/status.json"
 _NODEPORTD = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd"
@@ -37,22 +37,22 @@ class Unanswered(Exception):
 def ask(cluster: Cluster, plan: Plan) -> tuple[NodeFacts, ...]:
     """What every node says of itself, all asked at once, in the order of the cluster's nodes."""
     with ThreadPoolExecutor(max_workers=min(32, max(1, len(cluster.nodes)))) as pool:
-        return tuple(pool.map(lambda node: _ask(cluster.ssh_config, plan, node.name), cluster.nodes))
+        return tuple(pool.map(lambda node: _ask(cluster, plan, node.name), cluster.nodes))
 
 
-def _ask(ssh_config: Path, plan: Plan, node: str) -> NodeFacts:
+def _ask(cluster: Cluster, plan: Plan, node: str) -> NodeFacts:
     try:
-        # A scheme is always given: without one, testinfra would ask this machine.
-        host = testinfra.get_host(
-            f"ssh://{node}",
-            ssh_config=str(ssh_config),
-            ssh_extra_args="-o BatchMode=yes",
-            sudo=ssh.user_of(ssh_config, node) != "root",
-        )
-        return _facts(host, plan, node)
-    except (RuntimeError, AssertionError, OSError, ValueError, Unanswered) as error:
+        return _facts(host(cluster, node), plan, node)
+    except (RuntimeError, AssertionError, OSError, ValueError, RigError, Unanswered) as error:
         # RuntimeError is what testinfra makes of ssh's own exit code 255, with the command's result in it
         return NodeFacts(node, reachable=False, error=_last_line(error))
+
+
+def host(cluster: Cluster, node: str) -> Any:
+    """testinfra's view of a node, as root. A scheme is always given: without one, testinfra would ask this machine."""
+    found = testinfra.get_host(f"ssh://{node}", ssh_config=str(cluster.ssh_config), ssh_extra_args="-o BatchMode=yes")
+    become.root(cluster, node).teach(found.backend)
+    return found
 
 
 def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:

@@ -19,6 +19,7 @@ import paramiko
 
 from harness.errors import RemoteError
 from harness.model.cluster import Cluster
+from harness.probes import become
 from harness.probes.ssh import Connection
 from harness.support import process
 
@@ -99,7 +100,7 @@ class LocalStreams:
 
 
 class SshStreams:
-    """The program on a node, by one SSH channel; ``inside`` are words to run it by (``ip netns exec pod-1`` …).
+    """The program on a node, by one SSH channel; ``inside`` are words to run it by as root (``ip netns exec pod-1`` …).
 
     Raises :class:`RemoteError` that names the node.
     """
@@ -108,8 +109,10 @@ class SshStreams:
         self._connection = Connection(cluster.ssh_config, node)
         try:
             self._channel = self._connection.channel()
-            self._channel.exec_command(shlex.join([*inside, *bootstrap("/usr/bin/python3")]))
-            self.write(PROGRAM.read_bytes())
+            words: Sequence[str] = [*inside, *bootstrap("/usr/bin/python3")]
+            words, first = become.root(cluster, node).wrapped(words) if inside else (words, b"")
+            self._channel.exec_command(shlex.join(words))
+            self.write(first + PROGRAM.read_bytes())
         except (OSError, EOFError, paramiko.SSHException) as error:
             self._connection.close()
             raise RemoteError(f"{node}: the probe program does not start: {error}") from error

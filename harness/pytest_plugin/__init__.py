@@ -191,7 +191,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before testinfra's ``host`` is handed out, its node is there, and asked as the user who may answer."""
     host = _params(item).get("_testinfra_host")
     if host is not None and _FORESEEN in item.config.stash and host.backend.NAME == "ssh":
-        host.backend.sudo = nodes_of(item.config).sudo(host.backend.hostname)
+        from harness.probes import become  # noqa: PLC0415 - not before a test asks for nodes
+
+        become.root(nodes_of(item.config).cluster, host.backend.hostname).teach(host.backend)
 
 
 def _params(item: pytest.Item) -> dict[str, Any]:

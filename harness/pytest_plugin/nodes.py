@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 
 from harness.errors import HarnessError, RigError
 from harness.model.cluster import Cluster, Node
 from harness.model.observation import OUTSIDE, Job, Outcome, Target, Versions
 from harness.model.plan import Plan, PlannedPort
 from harness.model.verdict import Verdict
-from harness.probes import ssh
+from harness.probes import state
 from harness.probes.prober import open_probers
 from harness.pytest_plugin import foreseen, shared
 from harness.session import collect, inspect, nodes, record, remote, run
@@ -79,13 +78,8 @@ class Nodes:
         return Counter(a.responder if a.outcome is Outcome.OK else str(a.outcome) for a in asked.attempts)
 
     def host(self, node: Node) -> Any:
-        """testinfra's view of a node. The scheme is always given: without one, testinfra would ask this machine."""
-        return testinfra.get_host(f"ssh://{node.name}", ssh_config=str(self.cluster.ssh_config),
-                                  ssh_extra_args="-o BatchMode=yes", sudo=self.sudo(node.name))  # fmt: skip
-
-    def sudo(self, name: str) -> bool:
-        """Whether we are somebody else than root on a node."""
-        return ssh.user_of(self.cluster.ssh_config, name) != "root"
+        """testinfra's view of a node, as root."""
+        return state.host(self.cluster, node.name)
 
     def properties(self, params: Mapping[str, Any]) -> list[tuple[str, str]]:
         """For JUnit: driver, what the nodes of a case run on, and what runs on this machine."""

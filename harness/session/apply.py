@@ -78,17 +78,26 @@ def change(
 ) -> Convergence:
     """The same for nodes that run the plan before, quicker: only what differs is brought to them (``change.yml``).
 
-    That knows of pods and traffic; when the pod network is another one, everything is looked at.
+    That knows of pods and traffic; when the pod network is another one, or nodes come or go, everything is looked at.
 
     Raises :class:`harness.errors.ConvergeError`.
     """
     before = lab.applied_plan(cluster)
-    if before is None or not _settled(lab) or before.pod_network != wanted.pod_network:
+    if before is None or not _settled(lab) or _of_network(before) != _of_network(wanted):
         return converge(lab, cluster, workload, wanted, folder, listener)
     steps = plan.steps(before, wanted, workload)
     variables: dict[str, object] = {"nodeport_steps": hostvars.render_steps(before, steps)}
     return _Change(lab, cluster, workload, steps, folder, listener).play("change.yml", variables)
 
+
+def _of_network(each: Plan) -> object:
+    return each.pod_network, {(node.name, node.address, node.pod_range) for node in each.nodes}
+
+
+_PREFLIGHT = "Nothing is in the way"
+"""The task that says what is in the way before anything is changed."""
+
+_TOUCHES = (TaskStatus.CHANGED, TaskStatus.FAILED, TaskStatus.UNREACHABLE)
 
 _UNREADY = "does not get ready"
 """What nodeportd says of new pods at which a change stops, and leaves the old ones alone."""
@@ -112,8 +121,11 @@ class _Change:
     begun: int = 0
     failed: bool = False
     """Whether a node could not carry out a step: then nobody knows how its pods are."""
+    touched: bool = False
+    """Whether a node may be another one than before."""
 
     def play(self, playbook: str, variables: dict[str, object]) -> Convergence:
+        earlier = self.lab.plan_file.read_text(encoding="utf-8") if self.lab.plan_file.exists() else None
         self.lab.keep(self.steps[0], self.workload, settled=False)
         file = self.folder / "plan.json"
         write_atomic(file, variables_file.as_json(variables))
@@ -122,6 +134,8 @@ class _Change:
         except ConvergeError:
             if self.failed:
                 self.lab.keep(self.steps[self.begun - 1], self.workload, settled=False, failed=True)
+            elif not self.touched and earlier is not None:  # preflight refused: the nodes run what they ran
+                write_atomic(self.lab.plan_file, earlier)
             raise
         self.lab.keep(self.steps[-1], self.workload, settled=True)
         return done
@@ -132,6 +146,8 @@ class _Change:
             self.lab.keep(self.steps[number - 1], self.workload, settled=False)
         if isinstance(event, TaskResult) and event.status is TaskStatus.FAILED and _UNREADY not in event.message:
             self.failed = self.begun > 0
+        if isinstance(event, TaskResult) and event.status in _TOUCHES and event.task != _PREFLIGHT:
+            self.touched = True
         self.listener(event)
 
 

@@ -12,6 +12,7 @@ from harness.model.progress import Listener
 from harness.model.workload import Workload
 from harness.session import apply
 from harness.session.lab import Lab
+from harness.session.nodes import complain, usable
 from harness.session.phases import Phases
 
 
@@ -100,10 +101,10 @@ def _schedule(lab: Lab, name: str, *, unschedulable: bool) -> bool:
 def change(lab: Lab, verb: str, alter: Callable[[Present], Wish], listener: Listener) -> Plan:
     """Bring the nodes from what is to what ``alter`` makes of it, losing nothing on the way; the plan they run then.
 
-    Raises :class:`harness.errors.HarnessError`.
+    Raises :class:`harness.errors.HarnessError`; also when machines are missing, once the others run the plan.
     """
     with lab.changing():
-        cluster, now = lab.cluster(), present(lab)
+        cluster, now = usable(lab, listener), present(lab)
         wish = alter(now)
         nodes = tuple(replace(node, unschedulable=node.name in wish.cordoned) for node in now.plan.nodes)
         wanted = plan.build(wish.workload, cluster.nodes, cluster.uid, replace(now.plan, nodes=nodes), wish.leaving)
@@ -111,4 +112,5 @@ def change(lab: Lab, verb: str, alter: Callable[[Present], Wish], listener: List
             apply.change(lab, cluster, wish.workload, wanted, lab.new_run(), listener)
             done = lab.applied_plan(cluster) or wanted
             summary.text = f"every node runs generation {done.generation}"
+        complain(cluster)
         return done

@@ -74,7 +74,7 @@ def _ask(cluster: Cluster, node: str) -> dict[str, bytes]:
     answers: dict[str, bytes] = {}
     for name, words in QUESTIONS.items():
         try:
-            done = remote.run(cluster, node, words, timeout=20)
+            done = remote.as_root(cluster, node, words, timeout=20)
         except HarnessError as error:
             answers[f"{node}/{name}"] = f"no answer: {error}\n".encode()
             continue

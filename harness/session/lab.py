@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import drivers, plan
@@ -36,6 +36,7 @@ class Lab:
     accept_new: bool = False
     forwarders: tuple[str, ...] = ()
     pod_network: str | None = None
+    become_password: str = field(default="", repr=False)
 
     @classmethod
     def at(
@@ -62,7 +63,7 @@ class Lab:
     @property
     def place(self) -> drivers.Place:
         """Where this lab lives, for its driver."""
-        return drivers.Place(self.home, self.name, self.inventory, self.accept_new)
+        return drivers.Place(self.home, self.name, self.inventory, self.accept_new, self.become_password)
 
     @property
     def plan_file(self) -> Path:

@@ -38,6 +38,14 @@ def up(lab: Lab, wish: Wish | None, listener: Listener) -> Cluster:
     return cluster
 
 
+def usable(lab: Lab, listener: Listener) -> Cluster:
+    """The nodes that run; the user's own machines are asked, and those that cannot be used now are ``missing``.
+
+    Raises :class:`harness.errors.RigError`.
+    """
+    return lab.cluster() if lab.driver.makes_nodes else up(lab, None, listener)
+
+
 def planned_for(lab: Lab, count: int | None) -> Cluster:
     """The nodes to plan for: those that run, or (none run, or another number is asked for) those ``up`` would make."""
     found = lab.driver.status() if count is None else None

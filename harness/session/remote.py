@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from harness.model.cluster import Cluster
+from harness.probes.become import root
 from harness.support import process
 
 
@@ -22,3 +23,10 @@ def terminal(cluster: Cluster, node: str, words: Sequence[str]) -> list[str]:
 def run(cluster: Cluster, node: str, words: Sequence[str], *, timeout: float = 30.0) -> process.Completed:
     """Run ``words`` on a node to the end and return what came of it."""
     return process.run(command(cluster, node, words), timeout=timeout)
+
+
+def as_root(cluster: Cluster, node: str, words: Sequence[str], *, timeout: float = 30.0) -> process.Completed:
+    """The same as root, also where somebody else is let in; ``words`` must not read their stdin."""
+    become = root(cluster, node)
+    argv = command(cluster, node, [*become.words, *words])
+    return process.run(argv, timeout=timeout, stdin=become.first or None)

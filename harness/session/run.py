@@ -115,7 +115,7 @@ def apply_only(lab: Lab, paths: Sequence[str], listener: Listener) -> Plan:
     given = sources.read(paths)
     manifests.parse(given)
     with lab.changing():
-        cluster = lab.cluster() if lab.driver.makes_nodes else nodes.up(lab, None, listener)
+        cluster = nodes.usable(lab, listener)
         applied = _apply(_Story(lab, lab.new_run(), Phases(listener), sources=given), cluster)
         nodes.complain(cluster)
         return applied

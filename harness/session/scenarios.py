@@ -55,7 +55,7 @@ class Stage:
 
     def on(self, node: str, *words: str) -> None:
         """Run a command on a node, which has to succeed."""
-        done = remote.run(self.cluster, node, words)
+        done = remote.as_root(self.cluster, node, words)
         if not done.ok:
             raise RigError(f"{node}: `{' '.join(words)}`: {done.last_words()}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ class Foreign:
     def play(self, playbook: str, *options: str | Path, inventory: Path) -> process.Completed:
         """A playbook by hand, with nothing but the user's inventory."""
         program = Path(sys.executable).with_name("ansible-playbook")
+        # Connections that are kept go by address, and the nodes of other labs have the same ones.
+        environment = {**os.environ, "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp")}
         return process.run(
-            [program, "-i", inventory, ROOT / "playbooks" / playbook, *options], cwd=self.folder, timeout=300
+            [program, "-i", inventory, ROOT / "playbooks" / playbook, *options],
+            cwd=self.folder,
+            timeout=300,
+            env=environment,
         )

@@ -138,3 +138,27 @@ def test_what_is_accepted_refuses_nothing_and_firewalls_that_let_us_through_neit
     done = foreign.harness("run", "-f", WEB_APP, inventory=foreign.inventory())
     assert done.code == 0, done.out + done.err
     foreign.on("a", mend)
+
+
+def test_a_firewall_at_input_is_in_the_way_of_a_relay_alone(foreign: Foreign) -> None:
+    """The kernel translates before INPUT; socat accepts there."""
+    foreign.on("a", "iptables -A INPUT -p tcp --dport 30000:32767 -j DROP")
+    try:
+        said = refused(foreign, foreign.inventory({"a": {"nodeport_forwarder": "socat"}}))
+        done = foreign.play(
+            "site.yml", "--tags", "preflight", "-e", f"@{planned(foreign)}", inventory=foreign.inventory()
+        )
+    finally:
+        foreign.on("a", "iptables -F INPUT")
+    assert "a: Nothing is in the way: failed: the firewall iptables drops what comes to nodePort 30008/TCP" in said
+    assert "hook input): let these ports through" in said
+    assert " b: " not in said
+    assert done.ok, done.out
+
+
+def planned(foreign: Foreign) -> Path:
+    """The plan for nodes that forward by nftables."""
+    plan = foreign.folder / "plan.yml"
+    words = ("plan", "-f", WEB_APP, "--forwarder", "nftables", "-o", plan)
+    assert foreign.harness(*words, inventory=foreign.inventory()).ok
+    return plan

@@ -100,6 +100,13 @@ def test_a_second_apply_changes_nothing(foreign: Foreign, proven: Path) -> None:
     assert "0 tasks changed something" in done.err
 
 
+def test_a_mode_that_is_refused_leaves_all_as_it_was(foreign: Foreign, proven: Path) -> None:
+    done = foreign.harness("apply", "-f", WEB_APP, "--pod-network", "routes", inventory=proven)
+    assert done.code == 4, done.err
+    done = foreign.harness("verify", inventory=proven)
+    assert done.code == 0, done.out
+
+
 def test_large_answers_and_requests_arrive_whole(foreign: Foreign, proven: Path) -> None:
     assert proven.exists()
     sizes = {foreign.on(name, "cat /sys/class/net/cni0/mtu /sys/class/net/nodeport-vxlan/mtu") for name in "abc"}

@@ -37,6 +37,7 @@ class StaticDriver:
         self.lab = place.lab
         self._given = place.inventory
         self._accept_new = place.accept_new
+        self._become_password = place.become_password
 
     @property
     def source(self) -> Path:
@@ -86,6 +87,8 @@ class StaticDriver:
         progress(f"asking {len(machines)} machines over SSH")
         names = [machine.name for machine in machines]
         missing = inventory.unreachable(whole.ssh_config, names, accept_new=self._accept_new)
+        passwords = {name: whole.become_passwords.get(name) or self._become_password for name in names}
+        missing |= inventory.refused(whole.ssh_config, {name: passwords[name] for name in names if name not in missing})
         for name, why in missing.items():
             progress(f"{name} cannot be used: {why}")
         if len(missing) == len(machines):
@@ -151,7 +154,12 @@ class StaticDriver:
             client_address=client.pop() if client else "",
             client_range=clients.pop() if clients else "",
             missing=tuple(Missing(name, why) for name, why in without.items()),
+            become_passwords=self._passwords(machines),
         )
+
+    def _passwords(self, machines: Sequence[Machine]) -> dict[str, str]:
+        given = {"": self._become_password} if self._become_password else {}
+        return given | {machine.name: machine.become_password for machine in machines if machine.become_password}
 
 
 def _node(machine: Machine, addresses: Sequence[str]) -> Node:

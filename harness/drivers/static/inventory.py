@@ -27,6 +27,9 @@ _OF_ROLES = ("preflight_", "node_base_", "pod_network_", "workload_", "forwarder
 
 _BECOME = ("become", "become_user", "become_method", "become_exe", "become_flags", "become_password", "become_pass")
 
+_TRY_SUDO = 'sh -c \'test "$(id -u)" = 0 || exec sudo -k -S -p "" true\''
+"""Whatever sudo remembers of an earlier password is not asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -35,13 +38,19 @@ class Machine:
     name: str
     address: str
     ssh: tuple[tuple[str, str], ...]
-    variables: Mapping[str, object] = field(default_factory=dict)
+    variables: Mapping[str, object] = field(default_factory=dict, repr=False)
     client_netns: str = ""
     client_address: str = ""
     client_range: str = ""
     forwarder: str = ""
     nodeport_addresses: tuple[str, ...] = ()
     pod_network: str = ""
+
+    @property
+    def become_password(self) -> str:
+        """The one that the inventory says, empty when it says none."""
+        said = (self.variables.get(f"ansible_{each}") for each in ("become_password", "become_pass"))
+        return next((str(each) for each in said if each), "")
 
 
 def read(source: Path) -> tuple[Machine, ...]:
@@ -215,6 +224,27 @@ def unreachable(ssh_config: Path, names: list[str], *, accept_new: bool = False)
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = dict(zip(names, pool.map(ask, names), strict=True))
     return {name: _why(done) for name, done in answers.items() if not done.ok}
+
+
+def refused(ssh_config: Path, passwords: Mapping[str, str]) -> dict[str, str]:
+    """The machines whose sudo does not take the password that there is for it, and why in sudo's own words.
+
+    Where there is none, nothing is asked: what needs root says so by itself.
+    """
+
+    def ask(name: str) -> process.Completed:
+        words = ["ssh", "-F", str(ssh_config), "-o", "BatchMode=yes", name, f"LC_ALL=C {_TRY_SUDO}"]
+        return process.run(words, stdin=f"{passwords[name]}\n", timeout=60)
+
+    names = [name for name, password in passwords.items() if password]
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = dict(zip(names, pool.map(ask, names), strict=True))
+    return {name: _of_sudo(done) for name, done in answers.items() if not done.ok}
+
+
+def _of_sudo(done: process.Completed) -> str:
+    wrong = "incorrect password" in done.err or "no password was provided" in done.err
+    return "the become password is wrong: sudo does not take it" if wrong else f"no root by sudo: {done.last_words()}"
 
 
 def _why(done: process.Completed) -> str:
