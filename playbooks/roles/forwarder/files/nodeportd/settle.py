@@ -116,10 +116,9 @@ def settle(generation: int, file: Path, told: Path) -> None:
     while left and time.monotonic() < deadline:
         refused = _ask()
         again = time.monotonic() + ASK_AGAIN  # from here on: what systemd takes is none of the daemon's time
-        left = unsettled(generation, file, told)
-        while left and time.monotonic() < again:
+        while not_in_force(generation, file, told) and time.monotonic() < again:
             time.sleep(POLL)
-            left = unsettled(generation, file, told)
+        left = unsettled(generation, file, told)
     if left:
         shown = "; ".join([*left[:10], *([refused] if refused else []), f"the daemon {_doing()}"])
         said = f"its last words: {_last_words()}"
@@ -130,7 +129,9 @@ def _ask() -> str:
     """Have systemd start the daemon at boot, and now read its file; why it does not, empty when it does."""
     if not _systemctl("is-enabled", "--quiet"):  # systemd takes a tenth of a second to enable what is enabled already
         _systemctl("enable", "--quiet")
-    words = ["systemctl", "reload-or-restart", UNIT]
+    # A reload is this signal, by a process in a sandbox of its own, which takes several times as long.
+    hangup = ["systemctl", "kill", "--kill-who=main", "--signal=HUP", UNIT]
+    words = hangup if _systemctl("is-active", "--quiet") else ["systemctl", "restart", UNIT]
     try:
         done = subprocess.run(words, check=False, capture_output=True, text=True, errors="replace", timeout=SECONDS)
     except subprocess.TimeoutExpired:
