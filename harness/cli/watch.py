@@ -62,7 +62,8 @@ class _Living:
     def show(self, attempts: Sequence[Attempt], seen: watch.Seen, plan: Plan) -> None:
         self._history.append(view.looks([node.name for node in plan.nodes], attempts))
         homes = {pod.name: pod.node for pod in plan.pods}
-        self._live.update(view.screen(self._title, list(self._history), homes, (seen.asked, seen.lost)), refresh=True)
+        totals, width = (seen.asked, seen.lost), self._live.console.width
+        self._live.update(view.screen(self._title, list(self._history), homes, totals, width), refresh=True)
 
 
 class _Lines:

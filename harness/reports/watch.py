@@ -14,9 +14,10 @@ from rich.text import Text
 from harness.model.observation import Attempt, Outcome
 from harness.reports.tables import short_names
 
-_WIDE = 10
-"""More pods than this share one column."""
-_BAR = 6
+_BARS = (6, 3, 0)
+"""How many signs a bar may have: as many as fit beside each other. Pods that do not fit even so share one column."""
+_OTHERS = 40
+"""Columns of a terminal for what is not about a pod."""
 _TRAIL = 24
 _TOGETHER = 4
 
@@ -80,13 +81,13 @@ def as_object(look: Look) -> dict[str, object]:
 
 
 def screen(
-    title: str, history: Sequence[Sequence[Look]], homes: dict[str, str], totals: tuple[int, int]
+    title: str, history: Sequence[Sequence[Look]], homes: dict[str, str], totals: tuple[int, int], width: int
 ) -> RenderableType:
     """The living view: ``history`` are the looks of the last moments, newest last; ``homes`` maps pods to their nodes.
 
     Shares are those of the last few looks together, the trail behind them has a sign for each look.
 
-    ``totals`` are all requests so far, and those that failed.
+    ``totals`` are all requests so far, and those that failed; ``width`` is the terminal's.
     """
     present = [together(looks) for looks in zip(*history[-_TOGETHER:], strict=True)]
     pods = _pods(history, homes)
@@ -98,18 +99,19 @@ def screen(
         "   Ctrl-C ends",
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("node")
-    narrow = len(pods) <= _WIDE
+    table.add_column("node", no_wrap=True)
+    bar = next((bar for bar in _BARS if len(pods) * (max(6, bar + 4) + 2) + _OTHERS <= width), None)
+    narrow = bar is not None
     for pod, name in short_names(pods).items() if narrow else ():
         table.add_column(f"{name}\non {homes.get(pod, '?')}", no_wrap=True)
     if not narrow:
         table.add_column(f"{len(pods)} pods answer")
-    table.add_column("failed", justify="right")
-    table.add_column("slowest", justify="right")
-    table.add_column("lately", no_wrap=True, overflow="crop")
-    for place, look in enumerate(present):
-        cells = [_share(look, pod) for pod in pods] if narrow else [Text(f"{len(look.answers)} just now")]
-        failed = Text(str(look.lost), "bold red" if look.lost else "dim")
+    failures = [_failures(look) for look in present]
+    table.add_column("failed", justify="right", no_wrap=True, min_width=max(6, *map(len, failures)))
+    table.add_column("slowest", justify="right", no_wrap=True, min_width=9)
+    table.add_column("lately", overflow="crop")  # narrowed first, so that the rest is whole
+    for place, (look, failed) in enumerate(zip(present, failures, strict=True)):
+        cells = [_share(look, pod, bar or 0) for pod in pods] if narrow else [Text(f"{len(look.answers)} just now")]
         trail = _trail([moment[place] for moment in history[-_TRAIL:]])
         table.add_row(look.node, *cells, failed, f"{look.slowest_ms:.1f} ms", trail)
     return Group(head, table)
@@ -120,11 +122,18 @@ def _pods(history: Sequence[Sequence[Look]], homes: dict[str, str]) -> list[str]
     return sorted(recent | homes.keys(), key=lambda pod: (homes.get(pod, "~"), pod))
 
 
-def _share(look: Look, pod: str) -> Text:
+def _failures(look: Look) -> Text:
+    """How many, and how most of them failed."""
+    if not look.lost:
+        return Text("0", "dim")
+    return Text(f"{look.lost} {look.failures.most_common(1)[0][0]}", "bold red")
+
+
+def _share(look: Look, pod: str, bar: int) -> Text:
     times, total = look.answers[pod], look.answers.total()
-    full = round(_BAR * times / total) if total else 0
+    full = round(bar * times / total) if total else 0
     style = "cyan" if times else "dim"
-    return Text.assemble(("█" * full, style), ("·" * (_BAR - full), "dim"), (f" {times:>3}", style))
+    return Text.assemble(("█" * full, style), ("·" * (bar - full), "dim"), (f" {times:>3}", style), no_wrap=True)
 
 
 def _trail(seen: Sequence[Look]) -> Text:

@@ -94,6 +94,7 @@ def drill(lab: Lab, wanted: str | None, plays: Sequence[Play], rate: float, list
         scenarios=tuple(found),
     )
     record.write(run, folder)
+    lab.show_latest(folder)
     return run
 
 

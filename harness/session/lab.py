@@ -107,11 +107,15 @@ class Lab:
                 folder.mkdir(parents=True)
             except FileExistsError:
                 continue
-            latest = self.home / "runs" / "latest"
-            latest.unlink(missing_ok=True)
-            latest.symlink_to(folder.name)
+            self.show_latest(folder)
             return folder
         raise RigError(f"no free run folder under {self.home / 'runs'}")
+
+    def show_latest(self, folder: Path) -> None:
+        """Let ``runs/latest`` lead to a run: the last one, or the one that others were a part of."""
+        latest = self.home / "runs" / "latest"
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(folder.name)
 
     @contextmanager
     def changing(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from io import StringIO
 
+import pytest
 from rich.console import Console, RenderableType
 
 from harness.model.drill import Course, Moment, Scenario, Slot
@@ -76,14 +77,26 @@ def test_a_look_is_a_line_and_an_object_for_every_node_also_for_a_silent_one() -
 
 def test_the_screen_has_a_row_a_node_and_a_column_a_pod_and_folds_many_pods() -> None:
     history = [watch.looks(["n1", "n2"], attempts("n1", a=3, b=1) + attempts("n2", a=1, failed=1))] * 2
-    shown = text_of(watch.screen("web on every node", history, {"a": "n1", "b": "n2", "idle": "n2"}, (12, 2)))
+    shown = text_of(watch.screen("web on every node", history, {"a": "n1", "b": "n2", "idle": "n2"}, (12, 2), 120))
     rows = [line.split() for line in shown.splitlines() if line.strip().startswith(("n1", "n2"))]
     assert "12 requests   2 failed" in shown
     assert "idle" in shown, "a pod that should answer has its column before it does"
     assert rows[0] == ["n1", "████··", "6", "██····", "2", "······", "0", "0", "0.5", "ms", "▪▪"]
     assert rows[1][-1] == "✗✗"
     many = [watch.looks(["n1"], attempts("n1", **{f"pod{n}": 1 for n in range(30)}))]
-    assert "30 pods answer" in text_of(watch.screen("web", many, {}, (30, 0)))
+    assert "30 pods answer" in text_of(watch.screen("web", many, {}, (30, 0), 120))
+
+
+@pytest.mark.parametrize(("pods", "width", "bar"), [(3, 80, 6), (5, 80, 0), (9, 80, None), (9, 140, 3), (4, 110, 6)])
+def test_the_screen_shows_as_much_as_the_terminal_has_room_for(pods: int, width: int, bar: int | None) -> None:
+    seen = attempts("n1", failed=1, **{f"web-app-5d4f8c7b9-abc{n:02}": 2 for n in range(pods)})
+    shown = text_of(watch.screen("web", [watch.looks(["n1"], seen)], {}, (9, 0), width), width)
+    row = next(line for line in shown.splitlines() if line.startswith(" n1"))
+    assert "1 refused" in row
+    assert "ms" in row
+    numbers = row.split("1 refused")[0].replace("█", "").replace("·", "").split()[1:]
+    assert numbers == (["2"] * pods if bar is not None else [str(pods), "just", "now"])
+    assert sum(row.count(sign) for sign in "█·") == pods * (bar or 0)
 
 
 def test_looks_add_up() -> None:
