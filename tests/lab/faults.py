@@ -48,6 +48,8 @@ class Injection:
 class Fault:
     """A fault by name: how it is made, the cause that must be found, and whether a node or a pod must be named.
 
+    ``check`` is one that must fail, where it does not depend on when a readiness check notices.
+
     ``held`` is for faults that readiness checks notice: nodes that, after a while, do not use the victim any more. The
     cause is then ``later``, if that is another one.
     """
@@ -59,6 +61,7 @@ class Fault:
     names_pod: bool = False
     held: tuple[str, ...] = ()
     later: str = ""
+    check: str = ""
 
 
 def victim(plan: Plan, node: str = "n2") -> PlannedPod:
@@ -148,7 +151,8 @@ def _up(plan: Plan) -> str:
 FAULTS = (
     Fault("rule missing on one node", lambda plan: Injection(
         "n2", f"nft delete element ip nodeport services '{{ {plan.node('n2').address} . tcp . 30008 }}'",
-        "! nft list map ip nodeport services | grep -q 30008", _settle(plan)), "rule-missing", names_node="n2"),
+        "! nft list map ip nodeport services | grep -q 30008", _settle(plan)), "rule-missing",
+        names_node="n2", check="answers"),
     Fault("whole ruleset flushed", lambda plan: Injection(
         "n2", "nft flush ruleset", '[ -z "$(nft list ruleset)" ]', _settle(plan)), "ruleset-flushed", names_node="n2"),
     Fault("one pod dead", lambda plan: Injection(
@@ -157,10 +161,10 @@ FAULTS = (
         "endpoint-dead", names_pod=True, held=("n1", "n2", "n3")),
     Fault("one endpoint left out on one node", lambda plan: Injection(
         "n1", _altered(plan, "n1", _without(plan)), "nft list map ip nodeport endpoints-2 | grep -q 30008",
-        _settle(plan)), "endpoint-left-out", names_node="n1", names_pod=True),
+        _settle(plan)), "endpoint-left-out", names_node="n1", names_pod=True, check="coverage"),
     Fault("one endpoint at double weight", lambda plan: Injection(
         "n1", _altered(plan, "n1", _twice(plan)), "nft list map ip nodeport endpoints-4 | grep -q 30008",
-        _settle(plan)), "endpoint-weight", names_node="n1", names_pod=True),
+        _settle(plan)), "endpoint-weight", names_node="n1", names_pod=True, check="spread"),
     Fault("pre-DNAT drop on one node", lambda plan: Injection(
         "n2", _table("type filter hook prerouting priority -150; tcp dport 30008 counter drop"),
         "nft list table inet flt", "nft delete table inet flt"), "pre-dnat-drop", names_node="n2"),
@@ -177,7 +181,8 @@ FAULTS = (
         "n1", f"ip route add blackhole {victim(plan).address}/32", "ip route show type blackhole | grep -q 10.",
         f"ip route delete blackhole {victim(plan).address}/32"),
         "endpoint-blackholed", names_node="n1", names_pod=True, held=("n1",), later="endpoint-held-back"),
-    Fault("foreign responder on an endpoint's port", _stranger, "foreign-responder", names_pod=True),
+    Fault("foreign responder on an endpoint's port", _stranger,
+        "foreign-responder", names_pod=True, check="responders"),
 )  # fmt: skip
 
 
@@ -216,11 +221,11 @@ OF_SOCAT = (
     Fault("one endpoint left out on one node", lambda plan: Injection(
         "n1", _targets(f'end for end in each["everywhere"] if end[0] != "{victim(plan).address}"'),
         "! /usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd drift", _settle(plan)),
-        "endpoint-left-out", names_node="n1", names_pod=True),
+        "endpoint-left-out", names_node="n1", names_pod=True, check="coverage"),
     Fault("one endpoint at double weight", lambda plan: Injection(
         "n1", _targets(f'end for end in each["everywhere"] for _ in range(1 + (end[0] == "{victim(plan).address}"))'),
         "! /usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd drift", _settle(plan)),
-        "endpoint-weight", names_node="n1", names_pod=True),
+        "endpoint-weight", names_node="n1", names_pod=True, check="spread"),
     Fault("relay stopped in its tracks", lambda plan: Injection(
         "n2", "systemctl kill --kill-who=main -s STOP nodeport-socat",
         "grep -q '^State:.T' /proc/$(systemctl show -P MainPID nodeport-socat)/status",

@@ -68,7 +68,8 @@ def test_a_fault_is_found_and_named_when_its_pod_is_not_used_any_more(
 
 def named(found: survey.Survey, fault: Fault, causes: set[str], plan: Plan) -> None:
     """The survey is red, and one of the causes is told, of the right node and pod."""
-    assert Status.FAIL in {verdict.status for verdict in found.verdicts}
+    failed = {verdict.check for verdict in found.verdicts if verdict.status is Status.FAIL}
+    assert failed & ({fault.check} if fault.check else failed), failed
     told = "\n".join(f"{diagnosis.cause}: {diagnosis.title}\n{diagnosis.text}" for diagnosis in found.diagnoses)
     fitting = [diagnosis for diagnosis in found.diagnoses if diagnosis.cause in causes]
     assert len(fitting) == 1, told

@@ -129,6 +129,16 @@ def health_of_another_node(plan: Plan) -> Injection:
     return Injection(lonely(plan), breaks, *_THERE)
 
 
+def answered_by_another(plan: Plan) -> Injection:
+    breaks = (
+        "nft 'table ip stranger { chain c { type nat hook prerouting priority -105; "
+        f"tcp dport 30081 dnat to {plan.pods[0].address}:8080; }}; "
+        "chain d { type nat hook postrouting priority 90; "
+        "meta l4proto tcp ct original proto-dst 30081 masquerade; }; }'"
+    )
+    return Injection("n2", breaks, *_THERE)
+
+
 def found_with(
     fault: Callable[[Plan], Injection], focus: str, cluster: Cluster, plan: Plan
 ) -> tuple[Injection, survey.Survey]:
@@ -196,6 +206,11 @@ def test_a_service_that_a_label_leaves_to_another_proxy_is_let_alone_and_taken_b
     names = [node.name for node in plan.nodes]
     assert told == {(vantage, node) for vantage in ("outside", *names) for node in names}
     assert {each.check for each in found.verdicts if each.service == "default/local"} == {"closed", "endpoints"}
+    with injected(cluster, answered_by_another(plan)):
+        found = survey.survey(cluster, left, silent, Selection(("closed",)))
+    failed = {(each.check, each.node) for each in found.verdicts if each.status is Status.FAIL}
+    assert failed == {("closed", "n2")}
+    assert [(each.cause, each.node) for each in found.diagnoses] == [("address-open", "n2")]
     again = run.apply_only(lab, [manifests_of(tmp_path)], silent)
     found = survey.survey(cluster, again, silent, Selection(("default/local",)))
     assert {verdict.status for verdict in found.verdicts} <= {Status.PASS, Status.SKIP}

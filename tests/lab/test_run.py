@@ -40,6 +40,12 @@ def test_a_selector_without_pods_is_red_and_explained_then_mended_on_the_same_no
     assert red.code == 1, red.err
     assert "no pod carries type=front-end; 6 pods match the rest (app=myapp)" in " ".join(red.out.split())
     assert (latest(folder) / "collect.tar.gz").stat().st_size > 10_000
+    failed = [
+        each
+        for each in json.loads((latest(folder) / "report.json").read_text())["verdicts"]
+        if each["status"] == "FAIL"
+    ]
+    assert [(each["check"], each["service"]) for each in failed] == [("endpoints", "default/myapp-service")]
     nodes = harness(folder, "get", "nodes", "-o", "json").out
     mended = folder / "mended.yaml"
     mended.write_text((EXAMPLES / "myapp.yaml").read_text().replace("    type: front-end\n", ""))

@@ -119,7 +119,8 @@ def test_a_fault_is_found_and_named(fault: Fault, lab: Lab) -> None:
     cluster, plan = given(lab, "socat")
     with injected(cluster, fault.make(plan)):
         found = survey.survey(cluster, plan, silent)
-    assert Status.FAIL in {verdict.status for verdict in found.verdicts}
+    failed = {verdict.check for verdict in found.verdicts if verdict.status is Status.FAIL}
+    assert failed & ({fault.check} if fault.check else failed), failed
     causes = {diagnosis.cause: diagnosis for diagnosis in found.diagnoses}
     told = "\n".join(f"{diagnosis.cause}: {diagnosis.title}\n{diagnosis.text}" for diagnosis in found.diagnoses)
     assert fault.cause in causes, told
