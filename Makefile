@@ -15,8 +15,8 @@ help:
 demo: setup
 	$(SUDO) $(BIN)/harness --lab demo run -f examples/web-app.yaml --destroy always
 
-# Files side by side, each with nodes of its own; those with nodes first.
-test: setup
+# Files side by side, each with nodes of its own; those with nodes first, and of these the one with virtual machines.
+test: setup vm-packages
 	$(SUDO) $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: setup

@@ -96,6 +96,7 @@ def _pod(pod: PlannedPod) -> dict[str, object]:
         "listens": [{"port": listen.port, "protocol": listen.protocol.value} for listen in pod.listens],
         "termination_grace_period_seconds": pod.termination_grace_period_seconds,
         "restart_policy": pod.restart_policy.value,
+        **({"memory_limit": pod.memory_limit} if pod.memory_limit is not None else {}),
     }
 
 

@@ -51,7 +51,15 @@ def read_pod_spec(spec: Reader) -> PodSpec:
     _unique((*readers, *beside), "name", "container")
     _unique([port for reader in readers for port in reader.mappings("ports")], "name", "port")
     grace = spec.integer("terminationGracePeriodSeconds", 0, 2**63 - 1)
-    return PodSpec(containers, 30 if grace is None else grace, _readiness(readers, containers), restart)
+    grace = 30 if grace is None else grace
+    return PodSpec(containers, grace, _readiness(readers, containers), restart, _memory_limit(readers))
+
+
+def _memory_limit(readers: Sequence[Reader]) -> int | None:
+    """What all containers together may take, in bytes; ``None`` when one of them may take any amount."""
+    limits = [reader.mapping("resources").mapping("limits").quantity("memory") for reader in readers]
+    known = [limit for limit in limits if limit]
+    return sum(known) if known and len(known) == len(limits) else None
 
 
 def _readiness(readers: Sequence[Reader], containers: Sequence[Container]) -> Probe | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from harness.manifests import scalars
+from harness.manifests import quantity, scalars
 from harness.manifests.faults import Faults, joined, quoted
 from harness.manifests.hints import one_of
 from harness.manifests.nodes import Node
@@ -75,6 +75,18 @@ class Reader:
             self.fault(name, f"{value} {bounds}")
             return None
         return value
+
+    def quantity(self, name: str) -> int | None:
+        """A quantity as a whole number; one that cannot be read, or is negative, is a fault."""
+        node = self.node.fields.get(name)
+        if node is None or node.tag not in ("int", "float", "str"):
+            return None
+        value = quantity.whole(node.text)
+        if value is None:
+            self.fault(name, f"{quoted(node.text)} is no quantity", "write one such as 64Mi")
+        elif value < 0:
+            self.fault(name, f"{node.text} must not be negative")
+        return None if value is None or value < 0 else value
 
     def true(self, name: str) -> bool:
         """Whether a field is there and true."""

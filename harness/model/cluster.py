@@ -46,6 +46,8 @@ class Cluster:
     made, so that a pod left over from an earlier lab can be told from ours. ``missing`` are machines that are not
     among ``nodes`` because they cannot be used now; whatever is proven of the others, a run with one of them is no
     passing run. ``become_passwords`` are those of sudo there, by node; that of the empty name is for all others.
+    ``emulated``: the processors of the nodes are imitated by a program, so that all they do takes some ten
+    times as long.
     """
 
     lab: str
@@ -59,3 +61,4 @@ class Cluster:
     client_range: str = ""
     missing: tuple[Missing, ...] = ()
     become_passwords: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    emulated: bool = False

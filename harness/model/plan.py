@@ -64,6 +64,7 @@ class PlannedPod:
     recognised as a wrong responder. ``owner`` is ``Deployment/web-app``, or empty for a pod written as such;
     ``revision`` tells templates apart (Kubernetes' *pod-template-hash*). ``check`` is ``None`` when nobody asks the
     pod, which then counts as ready. Others wait to leave until it was ready for ``min_ready_seconds``.
+    ``memory_limit`` is in bytes; ``None`` is any amount.
     """
 
     namespace: str
@@ -80,6 +81,7 @@ class PlannedPod:
     check: Check | None = None
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
     min_ready_seconds: int = 0
+    memory_limit: int | None = None
 
     @property
     def key(self) -> str:

@@ -114,13 +114,15 @@ class Container:
 class PodSpec:
     """``PodSpec``: the containers of a Pod, how long it may take to end (seconds), and how it is found to be ready.
 
-    ``readiness`` is the one readinessProbe of all its containers.
+    ``readiness`` is the one readinessProbe of all its containers. ``memory_limit`` is what they may take together, in
+    bytes, ``None`` for any amount.
     """
 
     containers: tuple[Container, ...]
     termination_grace_period_seconds: int = 30
     readiness: Probe | None = None
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
+    memory_limit: int | None = None
 
     @property
     def ports(self) -> tuple[ContainerPort, ...]:

@@ -100,6 +100,7 @@ def _reaching_nodes(plan: Plan) -> object:
                 pod.termination_grace_period_seconds,
                 pod.check,
                 pod.restart_policy,
+                pod.memory_limit,
             )
             for pod in plan.pods
         ],

@@ -48,6 +48,8 @@ def revision(labels: Labels, spec: PodSpec, restarted_at: str = "") -> str:
         told["readiness"] = spec.readiness
     if spec.restart_policy is not RestartPolicy.ALWAYS:
         told["restart_policy"] = spec.restart_policy
+    if spec.memory_limit is not None:
+        told["memory_limit"] = spec.memory_limit
     return safe_encode(str(digest(dict(labels), told, *restarted) % 2**32))
 
 

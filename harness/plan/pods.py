@@ -14,6 +14,10 @@ Placed = tuple[WantedPod, str, str]
 """A pod, its node and its address."""
 
 
+LEAST_MEMORY = 32 * 2**20
+"""Bytes that a pod may take at least: limits are written for other programs than our responder, which takes 14 MB."""
+
+
 def place(pods: Sequence[WantedPod], nodes: Sequence[PlannedNode], previous: Plan | None) -> list[Placed]:
     """The pods with their places, in the order of their addresses."""
     node_of = schedule.place(pods, nodes)
@@ -53,6 +57,7 @@ def _planned_pod(placed: Placed, listens: tuple[Listen, ...], lab_uid: str, prev
         termination_grace_period_seconds=pod.spec.termination_grace_period_seconds,
         restart_policy=pod.spec.restart_policy,
         min_ready_seconds=pod.min_ready_seconds,
+        memory_limit=max(LEAST_MEMORY, limit) if (limit := pod.spec.memory_limit) else None,
     )
 
 

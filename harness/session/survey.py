@@ -25,6 +25,12 @@ IN_FLIGHT = 64
 """Attempts at once, of all vantage points together, where a forwarder starts a process for each: beyond, clients wait
 so long on a busy machine that it would look like a fault."""
 
+EMULATED_IN_FLIGHT = 28
+"""The same for nodes whose processors are emulated: an attempt costs them some ten milliseconds."""
+
+EMULATED_SECONDS = 400.0
+"""Of one round there: with fewer at once, attempts that nobody answers take longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -103,7 +109,9 @@ def survey(
     listener(Step(f"probing {len(cells)} cells: {len(vantages)} vantage points × {len(cluster.nodes)} nodes"))
     with (
         ThreadPoolExecutor(max_workers=1) as aside,
-        probes.open_probers(cluster, vantages, homes=look.homes, pace=_pace(plan, vantages), seed=seed) as probers,
+        probes.open_probers(
+            cluster, vantages, homes=look.homes, pace=pace(cluster, plan, vantages), seed=seed
+        ) as probers,
     ):
         asked = aside.submit(probes.ask, cluster, plan)
         tallies, attempts = probe(probers, cells, listener)
@@ -123,7 +131,10 @@ def survey(
     return Survey(tuple(attempts), verdicts.shares(cells, tallies), facts, found, diagnoses)
 
 
-def _pace(plan: Plan, vantages: Sequence[str]) -> probes.Pace:
+def pace(cluster: Cluster, plan: Plan, vantages: Sequence[str]) -> probes.Pace:
+    """How a survey of these nodes goes about it, so that it does not make healthy ones slow."""
+    if cluster.emulated:
+        return probes.Pace(concurrency=max(2, EMULATED_IN_FLIGHT // len(vantages)), seconds=EMULATED_SECONDS)
     if not any(FORWARDERS[node.backend].accepts for node in plan.nodes):
         return probes.Pace()
     return probes.Pace(concurrency=max(2, IN_FLIGHT // len(vantages)))

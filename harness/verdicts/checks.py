@@ -77,7 +77,7 @@ def _answers(case: Case) -> Verdict:
         told = f"{both.failed + both.late} of {both.n} attempts went wrong: {outcomes(both)}"
         odd = [text for text in both.details if text.startswith(Outcome.BAD_ANSWER)]
         told += f" ({max(odd, key=lambda text: both.details[text])})" if odd else ""
-    if status is Status.FAIL and starvation.explains(case):
+    if status is not Status.PASS and starvation.explains(case):
         status, told = Status.INCONCLUSIVE, f"{told}; that may be for lack of CPU: {case.starved}"
     elif status is Status.INCONCLUSIVE:
         told = f"transient: {told}, but not again in a fresh sample{sizes(case)}"

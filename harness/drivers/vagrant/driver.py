@@ -191,6 +191,7 @@ class VagrantDriver:
             inventory=self.home / "inventory.yml",
             ssh_config=self.home / "ssh_config",
             client_netns=host.NETNS if host.NETNS.exists() else None,
+            emulated=accelerator() == "qemu",
         )
 
     def _describe(self, cluster: Cluster) -> None:

@@ -24,8 +24,9 @@ def planned() -> Plan:
     probe = Probe(ProbeKind.HTTP_GET, 80, "/readyz", "web", (("X-Probe", "1"),), initial_delay_seconds=3,
                   timeout_seconds=2)  # fmt: skip
     template = replace(
-        spec(80), termination_grace_period_seconds=5, readiness=probe, restart_policy=RestartPolicy.ON_FAILURE
-    )
+        spec(80), termination_grace_period_seconds=5, readiness=probe, restart_policy=RestartPolicy.ON_FAILURE,
+        memory_limit=2**26,
+    )  # fmt: skip
     workload = Workload(
         pods=(pod("solo", {"app": "solo"}, spec()),),
         replica_sets=(deployment("web", 2, template=template),),
@@ -107,6 +108,7 @@ def test_the_document_is_that_of_the_architecture(planned: Plan) -> None:
                 "listens": [{"port": 80, "protocol": "TCP"}],
                 "termination_grace_period_seconds": 5,
                 "restart_policy": "OnFailure",
+                "memory_limit": 67108864,
             }
         ],
         "forwarder": {

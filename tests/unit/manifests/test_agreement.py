@@ -52,6 +52,7 @@ STRICTER = {
     r"must be the same as clusterIP|is not an IPv4 address": "API: clusterIPs",
     r"must be greater than minReadySeconds|may not be 0 when maxSurge is 0": "API: rolling update",
     r"is neither a number nor a percentage|greater than 100%": "API: shares of a rolling update",
+    r"is no quantity": "API: resource.ParseQuantity",
     r"is not allowed in a template": "API: restartPolicy of a template",
     r"readinessProbe: does not say what to ask|only one is allowed": "API: one handler of a probe",
     r"has no TCP port named": "the kubelet would never find the pod ready",

@@ -27,6 +27,14 @@ from tests.unit.plan.sample import (
 )
 
 
+@pytest.mark.parametrize(("limit", "planned"), [(None, None), (2**20, 2**25), (2**26, 2**26)])
+def test_the_limit_of_memory_is_planned_but_never_too_small(limit: int | None, planned: int | None) -> None:
+    template = replace(spec(), memory_limit=limit)
+    built = plan.build(Workload(pods=(pod("web", {}, template),)), nodes(1), LAB, None)
+    assert built.pods[0].memory_limit == planned
+    assert (names.revision({}, template) == names.revision({}, spec())) == (limit is None)
+
+
 def test_signs_and_hash_look_like_upstream_s() -> None:
     assert names.safe_encode("0123456789") == "456789bcdf"
     template_hash = names.revision({"app": "web"}, spec(80))

@@ -79,6 +79,8 @@ def test_names_of_interface_and_namespace_fit_for_the_longest_pod_name(podctl: M
         ({"listens": [{"port": "80", "protocol": "TCP"}]}, "{'port': '80', 'protocol': 'TCP'} is not a port"),
         ({"listens": [{"port": 80, "protocol": "SCTP"}]}, "{'port': 80, 'protocol': 'SCTP'} is not a port"),
         ({"listens": [{"port": 65536, "protocol": "UDP"}]}, "{'port': 65536, 'protocol': 'UDP'} is not a port"),
+        ({"memory_limit": "32M"}, "memory_limit '32M' is not a number of bytes"),
+        ({"memory_limit": 0}, "memory_limit 0 is not a number of bytes"),
         ({"termination_grace_period_seconds": -1}, "termination_grace_period_seconds -1 is not a number of seconds"),
         ({"listens": None}, "not a list of pods"),
     ],
@@ -123,6 +125,7 @@ def test_no_file_means_no_pods(podctl: ModuleType, tmp_path: Path) -> None:
         {"address": "10.244.0.9"},
         {"listens": [{"port": 81, "protocol": "TCP"}]},
         {"termination_grace_period_seconds": 8},
+        {"memory_limit": 33554432},
     ],
 )
 def test_another_identity_is_another_pod(podctl: ModuleType, change: dict[str, Any]) -> None:

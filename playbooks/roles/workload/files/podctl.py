@@ -109,6 +109,8 @@ def faults_of(pod):
     grace = pod.get("termination_grace_period_seconds", 30)
     if not isinstance(grace, int) or grace < 0:
         yield f"termination_grace_period_seconds {grace!r} is not a number of seconds"
+    if not isinstance(pod.get("memory_limit", 1), int) or pod.get("memory_limit", 1) < 1:
+        yield f"memory_limit {pod['memory_limit']!r} is not a number of bytes"
     if pod.get("restart_policy", "Always") not in RESTARTS:
         yield f"restart_policy {pod['restart_policy']!r} is none of {', '.join(RESTARTS)}"
 
@@ -123,9 +125,11 @@ def identity(pod):
     """What the unit is told of its pod; when this text changes, it is another pod. Holds checked values only."""
     listens = " ".join(f"{listen['port']}/{listen['protocol']}" for listen in pod["listens"])
     grace, restart = pod.get("termination_grace_period_seconds", 30), RESTARTS[pod.get("restart_policy", "Always")]
+    # As the kubelet has it: out of memory, the kernel ends all that is in the pod.
+    limit = f"MemoryMax={pod['memory_limit']}\nOOMPolicy=kill\n" if "memory_limit" in pod else ""
     return (
         f"[Unit]\nDescription=Pod {name_of(pod)}\n\n[Service]\n"
-        f"SyslogIdentifier={pod['name']}\nTimeoutStopSec={max(1, grace)}\nRestart={restart}\n"
+        f"SyslogIdentifier={pod['name']}\nTimeoutStopSec={max(1, grace)}\nRestart={restart}\n{limit}"
         f"Environment=POD_NAMESPACE={pod['namespace']} POD_NAME={pod['name']} POD_UID={pod['uid']}\n"
         f'Environment=POD_ADDRESS={pod["address"]} "POD_LISTENS={listens}" POD_PROGRAM={program()}\n'
     )
