@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.vm.machines import Machines, a_folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Virtual machines come first: they take longest, and with several workers the others work beside them."""
+    items.sort(key=lambda item: not item.path.is_relative_to(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
