@@ -43,12 +43,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
-    """What is probed: an address and port, and the node the address belongs to (its pod's node for a pod)."""
+    """What is probed: an address and port, and the node the address belongs to (its pod's node for a pod).
+
+    ``size`` is how many bytes are sent and have to come back, 0 where that is no matter.
+    """
 
     node: str
     address: str
     port: int
     protocol: Protocol
+    size: int = 0
 
 
 class Speak(StrEnum):

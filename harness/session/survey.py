@@ -79,7 +79,7 @@ def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection, seed: in
         known = (*known, *verdicts.sampled(plan, len(inside), seed))
     many = verdicts.clients(plan, _client_addresses(cluster, seed), seed)
     known = known if cluster.client_range else (*known, *verdicts.one_client(plan))
-    cells = (*cells, *inside, *many, *verdicts.health_checks(plan))
+    cells = (*cells, *inside, *many, *verdicts.health_checks(plan), *verdicts.large(plan))
     names = [name for cell in cells for name in verdicts.names_of(cell)]
     names += [verdicts.name_of(verdict) for verdict in known]
     selection.check([*names, *(f"node-state: {node.name}" for node in cluster.nodes)])

@@ -27,6 +27,7 @@ from harness.verdicts.foreign import diagnose_promised
 from harness.verdicts.healthchecks import health_checks
 from harness.verdicts.inside import inside
 from harness.verdicts.judge import judge
+from harness.verdicts.large import large
 from harness.verdicts.planstate import judge_plan
 from harness.verdicts.promised import promised
 from harness.verdicts.selection import EVERYTHING, Selection, name_of, names_of
@@ -66,6 +67,7 @@ __all__ = [
     "judge_drill",
     "judge_plan",
     "judge_turns",
+    "large",
     "left_out",
     "name_of",
     "names_of",

@@ -44,12 +44,13 @@ class Depth(StrEnum):
 
 
 class Way(StrEnum):
-    """What of a Service is asked: a node's nodePort, its own address, one that users gave it, its health."""
+    """What of a Service is asked: a node's nodePort (much at once, too), its own or a given address, its health."""
 
     NODE_PORT = "nodePort"
     CLUSTER_IP = "ClusterIP"
     EXTERNAL_IP = "externalIP"
     HEALTH = "health check"
+    LARGE = "nodePort, large requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ class Cell:
         """``30008/TCP``, or ``ClusterIP 10.97.1.2:80/TCP``."""
         target = self.key.target
         where = f"{target.port}/{target.protocol}"
+        if self.way is Way.LARGE:
+            return f"{where} with large requests"
         return where if self.way is Way.NODE_PORT else f"{self.way} {target.address}:{where}"
 
     @property

@@ -26,6 +26,15 @@ INSIDE: dict[str, Cause] = {
         RULES,
         RESTART,
     ),
+    "large-lost": Cause(
+        "{node} loses full packets: {ports}",
+        "Small requests get through, full packets do not (lost on the way to pods on: {other}): a link there takes "
+        "less than the links at its ends allow, and the ICMP that would say so is dropped. A VXLAN takes 50 bytes of "
+        "every packet between nodes.",
+        "harness exec {node} -- ping -c 3 -M do -s 1472 ADDRESS-OF-ANOTHER-NODE; harness exec {node} -- ip link",
+        "Set the MTU of the nodes' links to what the network between them takes, then `harness apply`; or let ICMP "
+        "*fragmentation needed* through.",
+    ),
     "health-check-wrong": Cause(
         "{node} misleads load balancers about {ports}",
         "Its health check port does not tell what is so ({other}), so a load balancer sends clients where no pod is, "

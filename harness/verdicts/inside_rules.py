@@ -27,7 +27,7 @@ def explain(symptoms: Sequence[Symptom], found: Sequence[Finding]) -> list[Findi
     """Findings for what ``found`` does not explain, each symptom in one."""
     pending = [each for each in symptoms if not any(_echo(each, finding) for finding in found)]
     findings: list[Finding] = []
-    for rule in (_hairpin, _cut_off, _policies, _addresses, _ingress):
+    for rule in (_large, _hairpin, _cut_off, _policies, _addresses, _ingress):
         told = rule(pending)
         claimed = {symptom.id for finding in told for symptom in finding.symptoms}
         pending = [each for each in pending if each.id not in claimed]
@@ -52,6 +52,16 @@ def _by(symptoms: Iterable[Symptom], key: Callable[[Symptom], str]) -> list[tupl
     for symptom in symptoms:
         groups.setdefault(key(symptom), []).append(symptom)
     return [(name, tuple(group)) for name, group in groups.items()]
+
+
+def _large(pending: Sequence[Symptom]) -> list[Finding]:
+    """Nodes through which large requests alone do not get."""
+    large = [each for each in pending if each.view.cell.way is Way.LARGE]
+    findings = []
+    for node, group in _by(large, lambda each: each.view.cell.node):
+        homes = {end.node for each in group for end in each.view.cell.endpoints if end.pod in each.view.silent}
+        findings.append(Finding("large-lost", node, group, other=", ".join(sorted(homes)) or "some"))
+    return findings
 
 
 def _hairpin(pending: Sequence[Symptom]) -> list[Finding]:

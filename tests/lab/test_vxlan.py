@@ -140,6 +140,22 @@ def test_a_vxlan_that_is_broken_is_named(foreign: Foreign, proven: Path, fault: 
     assert done.code == 0, done.out
 
 
+def test_full_packets_that_are_lost_are_found(foreign: Foreign, proven: Path) -> None:
+    """As on a path that takes less than its ends think, and whose ICMP is dropped."""
+    chain = "add table inet mine; add chain inet mine in { type filter hook input priority 0; }"
+    foreign.on("a", f"nft '{chain}; add rule inet mine in udp dport 4789 meta length > 1400 counter drop'")
+    try:
+        done = foreign.harness("verify", inventory=proven)
+        assert "packets 0 " not in foreign.on("a", "nft list table inet mine")
+    finally:
+        foreign.on("a", "nft delete table inet mine")
+    assert done.code == 1
+    assert "loses full packets: 30008/TCP with large requests" in done.out
+    assert done.out.count("▸") == done.out.count("loses full packets"), done.out
+    done = foreign.harness("verify", inventory=proven)
+    assert done.code == 0, done.out
+
+
 def test_it_comes_back_after_a_power_cut(foreign: Foreign, proven: Path) -> None:
     driver = Lab.at(foreign.machines.inventory.parents[2], "vxlan", "nspawn").driver
     assert isinstance(driver, Power)
