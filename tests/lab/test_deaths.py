@@ -128,7 +128,8 @@ def passing(cluster: Cluster, plan: Plan) -> None:
     for node in cluster.nodes:
         on(cluster, node.name, awaited("not unready"))
     found = survey.survey(cluster, plan, silent)
-    assert [str(verdict) for verdict in found.verdicts if verdict.status is not Status.PASS] == []
+    wrong = [verdict for verdict in found.verdicts if verdict.status is not Status.PASS and verdict.check != "sample"]
+    assert [str(verdict) for verdict in wrong] == []
 
 
 def held(cluster: Cluster, key: str, *nodes: str) -> dict[str, float]:
@@ -261,9 +262,14 @@ def cut(cluster: Cluster, node: str) -> Iterator[None]:
 
 @pytest.mark.long
 def test_a_node_that_missed_three_applies_is_stale_and_then_mended(lab: Lab, cluster: Cluster, plan: Plan) -> None:
+    """It was out of reach meanwhile, and comes back from a loss of power with what it had."""
     with cut(cluster, "n3"):
         missed = [apply_without(lab, frail) for frail in (4, 5, 6)]
         running = [status(cluster, node)["generation"] for node in ("n1", "n2")]
+    on(cluster, "n3", "systemctl poweroff --force >/dev/null 2>&1 || true")
+    held(cluster, next(pod.key for pod in missed[-1].pods if pod.node == "n3"), "n1", "n2")
+    cluster = lab.driver.up(Wish(3), lambda _text: None)
+    clock.until(lambda: on(cluster, "n3", "cat /run/nodeport/status.json || true"), what="the old state", within=20)
     assert missed[-1].generation > plan.generation
     assert running[0] == running[1] == missed[-1].generation
     found = survey.survey(cluster, missed[-1], silent)

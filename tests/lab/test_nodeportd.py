@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.support import process
+from harness.support import clock, process
 from tests.lab.nodeportd_rig import GATEWAY, NODE, PODS, Rig, alive, more, port, serving, state
 
 pytestmark = pytest.mark.lab
@@ -292,3 +295,48 @@ def test_the_kernel_takes_every_case_and_ends_at_the_wanted_table(rig: Rig, expe
         rig.nft_file(step)
     found = rig.nodeportd("drift", str(expected.parent / "state.json"))
     assert (found.code, found.out, found.err) == (0, "", "")
+
+
+# What the kernel is told
+
+
+@contextlib.contextmanager
+def told(rig: Rig) -> Iterator[list[str]]:
+    """Within: all that changes in nftables on the node is written down; there when the block is left."""
+    lines: list[str] = []
+    listen = ["ip", "netns", "exec", rig.node, "stdbuf", "-oL", "nft", "monitor"]
+    with process.start(listen, stdout=process.PIPE) as monitor:
+        assert monitor.stdout is not None
+        hear = threading.Thread(target=lambda out: lines.extend(map(bytes.decode, out)), args=(monitor.stdout,))
+        hear.start()
+
+        def marked(mark: str) -> None:
+            rig.nft(f"add table ip {mark}; delete table ip {mark}")
+            if not any(mark in line for line in [*lines]):
+                raise clock.NotYet(f"{lines}")
+
+        heard: list[str] = []
+        try:
+            clock.until(lambda: marked("begun"), what="nft monitor to listen", within=10)
+            begun = len(lines)
+            yield heard
+            clock.until(lambda: marked("over"), what="nft monitor to tell all", within=10)
+            ours = (line.strip() for line in lines[begun:] if not re.search(r"table ip (begun|over)|# new gen", line))
+            heard.extend(ours)
+        finally:
+            process.end_group(monitor)
+            hear.join()
+
+
+def test_a_change_of_one_endpoint_touches_its_service_alone(rig: Rig) -> None:
+    """As the kernel tells who listens: elements of that nodePort, and not a rule, chain or table."""
+    numbers = range(30000, 30020)
+    before = [port(number, *PODS[: number % 4]) for number in numbers]  # as many as there are ways to pick
+    rig.converge(state(1, *before))
+    for generation, addresses in ((2, (*PODS[:2], PODS[3])), (3, PODS[:2]), (4, ())):
+        with told(rig) as heard:
+            rig.converge(state(generation, *before[:7], port(30007, *addresses), *before[8:]))
+        assert heard, generation
+        assert all(" element ip nodeport " in line for line in heard), heard
+        seen = {int(number) for line in heard for number in re.findall(r"\b300\d\d\b", line)}
+        assert seen <= {30007}, heard

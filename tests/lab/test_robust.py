@@ -6,6 +6,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 
@@ -49,7 +50,7 @@ class Killer(threading.Thread):
             on(self.cluster, node, "systemctl kill --signal=KILL nodeportd.service || true")
             self.kills += 1
 
-    def __enter__(self) -> Killer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
