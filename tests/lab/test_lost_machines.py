@@ -86,6 +86,7 @@ def test_a_change_goes_round_a_machine_that_is_away(foreign: Foreign, source: Pa
     green(foreign, source)
 
 
+@pytest.mark.long
 def test_a_machine_that_goes_away_in_the_middle_stops_nobody(foreign: Foreign, source: Path) -> None:
     """By hand, as Ansible alone does it: the harness would have asked the machine a moment before."""
     for count in (5, 2, 5):

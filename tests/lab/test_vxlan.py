@@ -122,7 +122,9 @@ def test_large_answers_and_requests_arrive_whole(foreign: Foreign, proven: Path)
             assert foreign.on(name, f"ip netns exec {pod} python3 - {place} <<'EOF'\n{BIG}EOF\n") == "3\n"
 
 
-@pytest.mark.parametrize("fault", ALTER)
+@pytest.mark.parametrize(
+    "fault", ["the link is down", *(pytest.param(each, marks=pytest.mark.long) for each in list(ALTER)[1:])]
+)
 def test_a_vxlan_that_is_broken_is_named(foreign: Foreign, proven: Path, fault: str) -> None:
     breaks, proof = ALTER[fault]
     try:
@@ -178,6 +180,7 @@ def test_reset_leaves_nothing(foreign: Foreign, proven: Path, before: dict[str, 
     assert not left, "\n".join(left)
 
 
+@pytest.mark.long
 def test_preflight_says_what_is_in_the_way_of_a_vxlan(foreign: Foreign, before: dict[str, list[str]]) -> None:
     assert before
     source = foreign.inventory(nodeport_pod_network="vxlan")
@@ -207,6 +210,7 @@ def test_preflight_says_what_is_in_the_way_of_a_vxlan(foreign: Foreign, before: 
     assert foreign.play("reset.yml", inventory=source).ok
 
 
+@pytest.mark.long
 def test_running_nodes_are_switched_and_nothing_of_the_other_mode_is_left(foreign: Foreign) -> None:
     source = foreign.inventory()
     known = yaml.safe_load(source.read_text())

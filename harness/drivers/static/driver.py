@@ -126,7 +126,7 @@ class StaticDriver:
     def _wished(self, wish: Wish) -> tuple[Machine, ...]:
         machines = _read(self.source)
         if wish.subnets != 1:
-            raise UsageError("--subnets is for nodes that the harness makes (driver nspawn)", hint="leave it out")
+            raise UsageError("--subnets is for nodes of the driver nspawn", hint="leave it out")
         if wish.count != len(machines):
             raise UsageError(
                 f"{wish.count} nodes are asked for, but {self.source} has {len(machines)}",

@@ -175,6 +175,8 @@ class VagrantDriver:
 
     def _wished(self, wish: Wish) -> tuple[settings.Machine, ...]:
         machines = settings.read(self.folder)
+        if wish.subnets != 1:
+            raise UsageError("--subnets is for nodes of the driver nspawn", hint="leave it out")
         if wish.count != len(machines):
             raise UsageError(
                 f"{wish.count} nodes are asked for, but {settings.FILE} has {len(machines)}",

@@ -75,6 +75,7 @@ def test_planned_takes_the_releases_in_turn() -> None:
         (Wish(count=0), "0 nodes cannot be (1 to 200)"),
         (Wish(count=201), "201 nodes cannot be (1 to 200)"),
         (Wish(releases=("sid", "trixie")), "there is no node root for sid (known releases: bookworm, trixie)"),
+        (Wish(subnets=3), "3 networks cannot be (1 to 2)"),
         (Wish(releases=()), "there is no node root for no release (known releases: bookworm, trixie)"),
     ],
 )
@@ -130,6 +131,16 @@ def test_every_registered_driver_can_be_had() -> None:
         assert all(callable(getattr(made, promise)) for promise in ("doctor", "planned", "status", "up", "down"))
     with pytest.raises(UsageError, match="there is no driver 'vmware'"):
         drivers.get("vmware", Place(HOME, "demo"))
+
+
+def test_nodes_may_be_on_two_networks_and_then_know_the_way_between_them() -> None:
+    driver = NspawnDriver(Place(HOME, "demo"))
+    nodes = driver.planned(Wish(count=3, subnets=2)).nodes
+    assert [node.address for node in nodes] == ["192.168.56.11", "192.168.57.12", "192.168.56.13"]
+    assert fabric.is_routed(nodes)
+    assert "route replace 192.168.56.0/23 via GATEWAY" in fabric.neighbours(driver.names, nodes).splitlines()
+    assert not fabric.is_routed(driver.planned(Wish(count=3)).nodes)
+    assert len({driver.names.mac(node.address) for node in nodes}) == 3
 
 
 @pytest.mark.parametrize(("count", "told"), [(3, 0), (22, 0), (23, 23), (200, 200)])
