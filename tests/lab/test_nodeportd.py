@@ -268,6 +268,22 @@ def test_status_counts_what_is_in_force(rig: Rig) -> None:
     assert said == {**expected, "ready": [], "unready": {}}
 
 
+def test_a_status_that_could_not_be_written_is_written_later(rig: Rig) -> None:
+    rig.converge(state(1, port(30008, *PODS[:3])))
+    in_the_way = rig.runtime / ".status.json.part"
+    in_the_way.mkdir()
+    rig.give(state(2, port(30008, PODS[0])))
+    clock.until(lambda: _logged(rig, "cannot write"), what="a complaint", within=10)
+    assert rig.spread(30008, 20).keys() == {PODS[0]}, "in force all the same"
+    in_the_way.rmdir()
+    rig.status(generation=2)
+
+
+def _logged(rig: Rig, words: str) -> None:
+    if words not in rig.log.read_text():
+        raise clock.NotYet(rig.log.read_text()[-300:])
+
+
 def test_systemd_hears_of_readiness_when_the_rules_are_in_force(rig: Rig, tmp_path: Path) -> None:
     rig.give(state(1, port(30008, PODS[0])))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:

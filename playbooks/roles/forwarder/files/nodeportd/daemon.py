@@ -26,6 +26,8 @@ FIRST_ANSWERS = 0.3
 TRY_AGAIN = 1.0
 """Seconds until a change that the node did not take is tried again; doubled each time, up to ``SELDOM``."""
 SELDOM = 60.0
+SAY_AGAIN = 5.0
+"""Seconds until a status that could not be written is written again: who waits for a generation reads it."""
 
 
 class Daemon:
@@ -46,7 +48,7 @@ class Daemon:
         self._changes = 0
         self._applied_at = ""
         self._refusal, self._failure, self._notes = "", "", ()
-        self._again, self._again_at = 0.0, float("inf")
+        self._again, self._again_at, self._say_at = 0.0, float("inf"), float("inf")
         self._memory = status.Memory(told)
         self.prober = Prober(selector)
 
@@ -73,6 +75,8 @@ class Daemon:
 
     def follow(self) -> None:
         """Bring the kernel to what the pods are now; try again what failed when it is time."""
+        if now() >= self._say_at:
+            self._say()
         wanted = self._wanted
         if wanted is None or (self.prober.changes == self._changes and now() < self._again_at):
             return
@@ -88,7 +92,7 @@ class Daemon:
 
     def patience(self) -> float:
         """Seconds until there is something to do, if nothing happens meanwhile."""
-        return max(0.0, min(self.prober.patience(), self._again_at - now()))
+        return max(0.0, min(self.prober.patience(), min(self._again_at, self._say_at) - now()))
 
     def _bring(self, wanted: state.State, effective: Effective) -> None:
         self._unready, self._changes = self.prober.unready, self.prober.changes
@@ -137,6 +141,7 @@ class Daemon:
         said += f"; {error}" if error else ""
         log(said)
         notify(f"STATUS={said}")
+        self._say_at = float("inf")
         try:
             write(
                 self._told,
@@ -144,6 +149,7 @@ class Daemon:
             )
         except OSError as failure:
             log(f"cannot write {self._told}: {failure}")
+            self._say_at = now() + SAY_AGAIN
 
 
 def serve(file: Path, told: Path) -> None:
