@@ -137,6 +137,15 @@ def echoing(namespace: str, address: str, number: int, *, after: float = 0.0) ->
         yield
 
 
+@contextlib.contextmanager
+def hanging_up(namespace: str, address: str, number: int) -> Iterator[None]:
+    """Within: this TCP port says "bye" to everybody and closes first."""
+    with inside(namespace):
+        tcp = _Tcp((address, number), _Bye)
+    with _running(tcp):
+        yield
+
+
 class Rig:
     """The three namespaces, the pod's servers and nodeportd; used as a context, it leaves nothing behind."""
 
@@ -477,6 +486,11 @@ class _Echo(socketserver.BaseRequestHandler):
             got += part
         threading.Event().wait(self.after)
         self.request.sendall(got)
+
+
+class _Bye(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.sendall(b"bye")
 
 
 class _EchoDatagram(socketserver.BaseRequestHandler):

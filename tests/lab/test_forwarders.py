@@ -25,6 +25,7 @@ from tests.lab.nodeportd_rig import (
     alive,
     echoing,
     endpoint,
+    hanging_up,
     inside,
     more,
     port,
@@ -251,6 +252,38 @@ def test_many_connections_at_once(node: Node) -> None:
         for _ in range(2):
             for way in ways:
                 alive(way)
+
+
+@pytest.mark.long
+def test_thirty_thousand_connections_of_one_client_meet_no_port_that_a_pod_still_holds(node: Node) -> None:
+    """More than a client has source ports, and pods close first, so they keep each for a minute (TIME_WAIT).
+
+    A source port that is chosen anew for the way to the pod (``masquerade fully-random``) meets one of these: the pod
+    answers from the connection of before, and the client tries again a second later.
+    """
+    late: list[float] = []
+    errors: Counter[str] = Counter()
+
+    def client() -> None:
+        for _ in range(7_500):
+            began = clock.monotonic()
+            try:
+                with inside(node.client), socket.create_connection((NODE, 30008), 5) as way:
+                    assert way.recv(100) == b"bye"
+            except OSError as error:
+                errors[str(error)] += 1
+            took = clock.monotonic() - began
+            late.extend([took] if took > 0.9 else [])
+
+    with hanging_up(node.pod, PODS[0], 7), hanging_up(node.pod, PODS[1], 7):
+        node.web(port(30008, *PODS[:2], target=7))
+        clients = [threading.Thread(target=client) for _ in range(4)]
+        for each in clients:
+            each.start()
+        for each in clients:
+            each.join()
+    assert errors == {}
+    assert late == [], "as long as a SYN takes that is sent again"
 
 
 # UDP

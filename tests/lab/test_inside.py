@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.model.verdict import Status
-from harness.session import survey
+from harness.session import run, survey
 from harness.session.lab import Lab
 from harness.verdicts import Selection
 from tests.lab.faults import SETTLE, Injection, injected
@@ -163,3 +164,53 @@ def test_a_focus_on_pods_asks_from_all_of_them(cluster: Cluster, plan: Plan) -> 
     assert {verdict.vantage for verdict in found.verdicts} == {
         f"pod/{pod.key}" for pod in plan.pods if pod.name.startswith("web")
     }
+
+
+NAMED_AND_GIVEN = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: old, labels: {{app: named}}}}
+spec: {{containers: [{{name: c, image: x, ports: [{{containerPort: 8081, name: http}}]}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: new, labels: {{app: named}}}}
+spec: {{containers: [{{name: c, image: x, ports: [{{containerPort: 8082, name: http}}]}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: named}}
+spec:
+  type: NodePort
+  selector: {{app: named}}
+  ports: [{{port: 80, targetPort: http, nodePort: 30020}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: given}}
+spec: {{type: NodePort, ports: [{{port: 80, nodePort: 30021}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+addressType: IPv4
+metadata: {{name: given-1, labels: {{kubernetes.io/service-name: given}}}}
+ports: [{{port: 80}}]
+endpoints:
+  - {{addresses: [{first}]}}
+  - {{addresses: [{second}], conditions: {{ready: false}}}}
+"""
+
+
+def test_named_target_ports_that_differ_per_pod_and_endpoints_that_a_user_gives(
+    lab: Lab, cluster: Cluster, plan: Plan, tmp_path: Path
+) -> None:
+    first, second = (pod for pod in plan.pods if pod.name.startswith("web"))
+    more = tmp_path / "more.yaml"
+    more.write_text(MANIFESTS + "---" + NAMED_AND_GIVEN.format(first=first.address, second=second.address))
+    then = run.apply_only(lab, [str(more)], silent)
+    found = survey.survey(cluster, then, silent, Selection(("default/named", "default/given")))
+    assert [str(verdict) for verdict in found.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []
+    answers = {(share.service, pod) for share in found.shares for pod in share.counts}
+    assert answers == {
+        ("default/named", "default/old"), ("default/named", "default/new"), ("default/given", first.key),
+    }  # fmt: skip

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from harness import probes
 from harness.model.cluster import Cluster
+from harness.model.observation import OUTSIDE, Job, Outcome, Target
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.model.verdict import Status
+from harness.model.workload import Protocol
 from harness.session import run, survey
 from harness.session.lab import Lab
 from harness.verdicts import Selection
@@ -63,6 +66,51 @@ spec:
   type: NodePort
   ports: [{port: 53, protocol: UDP, nodePort: 30055}]
 """
+
+
+OTHERWISE = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: dns}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: dns}}
+  template:
+    metadata: {labels: {app: dns}}
+    spec:
+      containers:
+        - name: dns
+          image: coredns
+          ports: [{containerPort: 53, protocol: UDP}, {containerPort: 53}, {containerPort: 8080, name: web}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns}
+spec:
+  type: NodePort
+  selector: {app: dns}
+  sessionAffinity: ClientIP
+  ports:
+    - {name: udp, port: 53, protocol: UDP, nodePort: 30054}
+    - {name: web, port: 80, targetPort: web, nodePort: 30080}
+    - {name: more, port: 81, targetPort: 8080, nodePort: 30082}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: local}
+spec:
+  type: NodePort
+  selector: {app: dns}
+  ports: [{port: 80, targetPort: 8080, nodePort: 30081}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: nobody}
+spec:
+  type: ExternalName
+  externalName: dns.example.org
+"""
+"""The same Services, each with something else that it promises."""
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +265,39 @@ def test_a_service_that_a_label_leaves_to_another_proxy_is_let_alone_and_taken_b
     assert {"answers", "dropped", "health-check"} <= {verdict.check for verdict in found.verdicts}
 
 
-def manifests_of(folder: Path) -> str:
-    """The manifests as they were at first."""
+def manifests_of(folder: Path, text: str = MANIFESTS) -> str:
+    """The manifests as they were at first, or others."""
     file = folder / "dns.yaml"
-    file.write_text(MANIFESTS)
+    file.write_text(text)
     return str(file)
+
+
+def test_what_services_promise_is_changed_on_running_nodes_and_back(lab: Lab, cluster: Cluster, tmp_path: Path) -> None:
+    """Ports come and go, a UDP nodePort moves, endpoints, affinity, traffic policy and type change."""
+    for text, gone in (
+        (OTHERWISE, {"30053/UDP", "30053/TCP", "30055/UDP", "32000/TCP"}),
+        (MANIFESTS, {"30054/UDP", "30082/TCP"}),
+    ):
+        plan = run.apply_only(lab, [manifests_of(tmp_path, text)], silent)
+        found = survey.survey(cluster, plan, silent)
+        assert [str(each) for each in found.verdicts if each.status not in (Status.PASS, Status.SKIP)] == []
+        checks = {(each.check, each.service) for each in found.verdicts if each.status is Status.PASS}
+        assert (("affinity", "default/dns") in checks) == (text is OTHERWISE)
+        assert (("clients", "default/dns") in checks) == (text is OTHERWISE)
+        assert (("dropped", "default/local") in checks) == (text is MANIFESTS)
+        assert (("health-check", "default/local") in checks) == (text is MANIFESTS)
+        assert (("refused", "default/nobody") in checks) == (text is MANIFESTS)
+        assert answered(cluster, plan, gone) == set()
+
+
+def answered(cluster: Cluster, plan: Plan, ports: set[str]) -> set[str]:
+    """Which of these ports still answer on any node."""
+    targets = [
+        Target(node.name, node.address, int(number), Protocol(protocol))
+        for node in plan.nodes
+        for number, _, protocol in (port.partition("/") for port in ports)
+    ]
+    with probes.open_probers(cluster, (OUTSIDE,)) as probers:
+        attempts = probers.ask({OUTSIDE: [Job(OUTSIDE, target, 2) for target in targets]}).attempts
+    assert len(attempts) == 2 * len(targets)
+    return {f"{each.target.port}/{each.target.protocol}" for each in attempts if each.outcome is Outcome.OK}

@@ -64,7 +64,9 @@ spec:
   type: NodePort
   selector: {app: web}
   sessionAffinity: ClientIP
-  ports: [{port: 80, nodePort: 30010}]
+  ports:
+    - {name: http, port: 80, nodePort: 30010}
+    - {name: udp, port: 80, targetPort: 53, protocol: UDP, nodePort: 30010}
 ---
 apiVersion: v1
 kind: Service
@@ -149,6 +151,7 @@ def test_every_promise_is_kept_from_everywhere_or_said_to_be_none(
     assert {(check, vantage) for check in ("answers", "affinity") for vantage in ("outside", "n1", "n2", "pod")} <= kept
     assert {("clients", "clients"), ("hairpin", "pod"), ("refused", "outside"), ("health-check", "outside")} <= kept
     assert not_promised(found) == expected_skips(plan)
+    assert {each.vantage for each in found if each.check == "affinity" and "UDP" in each.subject} >= {"outside", "n2"}
     wide = survey.survey(cluster, plan, silent, Selection(("pod/|ClusterIP",))).verdicts
     assert [line for line in not_passing(wide) if "UDP" not in line or "FAIL" in line] == []
     assert {each.vantage for each in wide if each.status is Status.PASS} >= {f"pod/{pod.key}" for pod in plan.pods}
