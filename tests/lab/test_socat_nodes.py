@@ -22,76 +22,7 @@ pytestmark = pytest.mark.lab
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WEB_APP = str(EXAMPLES / "web-app.yaml")
-EVERY_PROMISE = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-        - {name: web, image: nginx, ports: [{containerPort: 80}, {containerPort: 53, protocol: UDP}]}
----
-{apiVersion: v1, kind: Pod, metadata: {name: idle}, spec: {containers: [{name: idle, image: nginx}]}}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec:
-  type: NodePort
-  selector: {app: web}
-  externalIPs: [203.0.113.7]
-  ports:
-    - {name: http, port: 80, nodePort: 30008}
-    - {name: udp, port: 80, targetPort: 53, protocol: UDP, nodePort: 30008}
----
-apiVersion: v1
-kind: Service
-metadata: {name: inner}
-spec:
-  type: NodePort
-  selector: {app: web}
-  internalTrafficPolicy: Local
-  ports: [{port: 80, nodePort: 30009}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: sticky}
-spec:
-  type: NodePort
-  selector: {app: web}
-  sessionAffinity: ClientIP
-  ports:
-    - {name: http, port: 80, nodePort: 30010}
-    - {name: udp, port: 80, targetPort: 53, protocol: UDP, nodePort: 30010}
----
-apiVersion: v1
-kind: Service
-metadata: {name: local, annotations: {nodeport.harness/health-check-node-port: "32000"}}
-spec:
-  type: NodePort
-  selector: {app: web}
-  externalTrafficPolicy: Local
-  ports: [{port: 80, nodePort: 30011}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: few, annotations: {nodeport.harness/allowed-sources: 192.168.56.11/32}}
-spec:
-  type: NodePort
-  selector: {app: web}
-  ports: [{port: 80, nodePort: 30012}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: nobody}
-spec:
-  type: NodePort
-  ports: [{name: tcp, port: 80, nodePort: 30013}, {name: udp, port: 80, protocol: UDP, nodePort: 30013}]
-"""
+EVERY_PROMISE = Path(__file__).with_name("every_promise.yaml")
 
 
 QUICK = ("relay-down", "relay-stuck", "endpoint-left-out")
@@ -134,15 +65,12 @@ def test_a_fault_is_found_and_named(fault: Fault, lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("forwarders", [("socat",), ("socat", "n2=nftables")], ids=["socat", "mixed"])
-def test_every_promise_is_kept_from_everywhere_or_said_to_be_none(
-    forwarders: tuple[str, ...], lab: Lab, tmp_path: Path
-) -> None:
+def test_every_promise_is_kept_from_everywhere_or_said_to_be_none(forwarders: tuple[str, ...], lab: Lab) -> None:
     """From outside, every node and a sample of pods, and by many clients; then from all pods.
 
     A datagram in thousands may be lost where a process must start first and the CPU is short: INCONCLUSIVE.
     """
-    (tmp_path / "every.yaml").write_text(EVERY_PROMISE)
-    cluster, plan = given(lab, *forwarders, path=str(tmp_path / "every.yaml"))
+    cluster, plan = given(lab, *forwarders, path=str(EVERY_PROMISE))
     found = survey.survey(cluster, plan, silent).verdicts
     assert [line for line in not_passing(found) if "UDP" not in line or "FAIL" in line] == []
     udp = [each for each in found if each.check == "answers" and "UDP" in each.subject]
