@@ -27,7 +27,9 @@ _RELAY = "nodeport-socat.service"
 _PODCTL = "/usr/local/lib/nodeport/podctl"
 _PODNET = "/usr/local/lib/nodeport/podnet"
 _DRIFT_LINES = 10
-_COMMAND_SECONDS = 10
+_COMMAND_SECONDS = 20
+_TIMED_OUT = 124
+"""What timeout(1) ends with."""
 
 
 class Unanswered(Exception):
@@ -134,7 +136,11 @@ def _pods_not_running(host: Any, plan: Plan, node: str) -> Iterator[str]:
 
 
 def _run(host: Any, command: str) -> Any:
-    return host.run(f"timeout {_COMMAND_SECONDS} {command}")
+    """Ask; raises :class:`Unanswered` when no answer comes in time, which says nothing of what was asked for."""
+    done = host.run(f"timeout {_COMMAND_SECONDS} {command}")
+    if done.rc == _TIMED_OUT:
+        raise Unanswered(f"`{command}` took longer than {_COMMAND_SECONDS} s")
+    return done
 
 
 def _output(host: Any, command: str) -> str:

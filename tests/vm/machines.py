@@ -22,7 +22,6 @@ from harness.support import process
 ROOT = Path(__file__).parents[2]
 LAB = "default"
 _INCONCLUSIVE = 3
-_TIMES = 3
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,23 @@ class Machines:
         assert done.ok, f"{node}: {command}: {done.err}{done.out}"
         return done.out.strip()
 
-    def verified(self) -> process.Completed:
-        """``harness verify``, again where it could say nothing for lack of CPU: other tests may run beside this one."""
-        for _ in range(_TIMES):
-            done = self.harness("verify")
-            if done.code != _INCONCLUSIVE:
-                break
-        return done
+    def prove(self, *words: str) -> str:
+        """``harness verify``, or other words of which a report comes, has to prove the contract.
+
+        Returns what it said on stderr. Other tests may run beside this one, and a starved machine connects slowly. That is no proof to a user, and
+        no fault to this test, as long as every single attempt was answered by a right pod and no SYN was lost.
+        """
+        done = self.harness(*(words or ("verify",)))
+        said = f"exit code {done.code}\n{done.out}{done.err}"
+        assert done.code in (0, _INCONCLUSIVE), said
+        for verdict in self.report()["verdicts"]:
+            if verdict["status"] not in ("PASS", "SKIP"):
+                seen = verdict["evidence"]
+                assert (verdict["check"], verdict["status"]) == ("answers", "INCONCLUSIVE"), said
+                assert not seen["failures"], said
+                assert not seen["wrong"], said
+                assert 0 < seen["late"] == seen["slow"], said
+        return done.err
 
     def report(self) -> dict[str, Any]:
         """What the last run of the harness wrote."""

@@ -29,9 +29,8 @@ def machines() -> Iterator[Machines]:
 def test_vagrant_up_by_hand_and_then_the_harness_proves_the_contract(machines: Machines) -> None:
     up = machines.vagrant("up")
     assert up.ok, up.out + up.err
-    ran = machines.harness("run", "-f", "web-app.yaml")
-    assert "driver vagrant (this folder's vagrant machines run)" in ran.err
-    assert ran.ok or machines.verified().ok, ran.out + ran.err
+    said = machines.prove("run", "-f", "web-app.yaml")
+    assert "driver vagrant (this folder's vagrant machines run)" in said
     assert settings.alive(machines.folder) == {"n1", "n2", "n3"}, "left as they were found"
     assert machines.on("n1", "uname -r") != process.run(["uname", "-r"]).out.strip()
     assert max(machines.resident()) < MOST_MB
@@ -47,7 +46,8 @@ def test_a_power_cut_is_survived_and_what_does_not_forward_is_found(machines: Ma
     failed = {verdict["node"] for verdict in verdicts if verdict["status"] == "FAIL"}
     assert failed == {"n3"}, [verdict["summary"] for verdict in verdicts if verdict["status"] == "FAIL"]
     booted = [verdict for verdict in verdicts if verdict["node"] == "n2"]
-    assert {"n1", "n3", "outside"} <= {verdict["vantage"] for verdict in booted if verdict["status"] == "PASS"}
+    assert {"n1", "n3", "outside"} <= {verdict["vantage"] for verdict in booted if verdict["check"] == "coverage"}
+    assert all(verdict["status"] != "FAIL" for verdict in booted)
 
 
 def test_destroyed_machines_leave_nothing_behind(machines: Machines) -> None:

@@ -25,22 +25,17 @@ pytestmark = [pytest.mark.lab, pytest.mark.vm]
 PODS = "/usr/local/lib/nodeport/podctl list"
 
 
-def assert_verified(machines: Machines) -> None:
-    verified = machines.verified()
-    assert verified.ok, verified.out + verified.err
-
-
 def assert_settled(machines: Machines) -> None:
     """Every node runs what it was given, within 30 s of its answer to SSH; nothing on it is changed for that."""
     lab = Lab.at(machines.folder, "default", "vagrant")
     settle.settle(lab.cluster(), lab.applied_plan(lab.cluster()), lambda _event: None)
-    assert_verified(machines)
+    machines.prove()
 
 
 def test_machines_of_two_releases_prove_the_contract_together(converged: Machines) -> None:
     assert converged.on("n1", ". /etc/os-release; echo $VERSION_CODENAME") == "bookworm"
     assert converged.on("n3", ". /etc/os-release; echo $VERSION_CODENAME") == "trixie"
-    assert_verified(converged)
+    converged.prove()
 
 
 def test_a_user_s_pytest_files_run_against_them(converged: Machines) -> None:
@@ -50,7 +45,6 @@ def test_a_user_s_pytest_files_run_against_them(converged: Machines) -> None:
              "--harness-manifests", "web-app.yaml", "--junitxml", "junit.xml"]  # fmt: skip
     done = process.run([sys.executable, *words], cwd=converged.folder, timeout=900)
     assert done.ok, done.out + done.err
-    assert " skipped" not in done.out
     for name in ("n1", "n2", "n3"):
         assert f"test_the_forwarder_runs[{name}" in done.out, done.out
     assert 'value="vagrant"' in (converged.folder / "junit.xml").read_text()
@@ -68,7 +62,7 @@ def test_vagrant_reload(names: list[str], converged: Machines) -> None:
 @pytest.mark.parametrize("names", [["n1"], []], ids=["one", "all"])
 def test_a_power_cut(names: list[str], converged: Machines) -> None:
     converged.well("reboot", *names, "--hard")
-    assert_verified(converged)
+    converged.prove()
 
 
 def test_a_snapshot_brings_disks_and_plan_back_and_goes_when_told(converged: Machines) -> None:
@@ -78,7 +72,7 @@ def test_a_snapshot_brings_disks_and_plan_back_and_goes_when_told(converged: Mac
     converged.well("snapshot", "restore", "clean")
     assert not converged.ssh("n1", "test -e /root/later").ok
     assert len(json.loads(converged.on("n1", PODS))) == 1
-    assert_verified(converged)
+    converged.prove()
     disk = f"{domains.prefix(converged.folder)}n1"
     assert "clean" in domains.virsh("snapshot-list", disk, "--name").out
     converged.well("snapshot", "delete", "clean")
@@ -98,7 +92,7 @@ def test_a_pod_out_of_memory_comes_back_and_is_counted(converged: Machines) -> N
     unit = f"nodeport-pod@{before['key']}.service"
     assert converged.on("n2", f"systemctl show -P MemoryMax {unit}") == str(48 * 2**20)
     group = converged.on("n2", f"systemctl show -P ControlGroup {unit}")
-    eat = f"echo $$ >/sys/fs/cgroup{group}/cgroup.procs && exec python3 -c 'bytearray(200 << 20)'"
+    eat = f"echo $$ >/sys/fs/cgroup{group}/cgroup.procs && exec python3 -c 'chr(120) * (200 << 20)'"
     assert not converged.ssh("n2", eat).ok, "killed"
     assert "oom-kill" in converged.on("n2", f"journalctl --unit={unit} --no-pager")
 
@@ -111,7 +105,7 @@ def test_a_pod_out_of_memory_comes_back_and_is_counted(converged: Machines) -> N
     told = converged.well("get", "pods").out
     (line,) = (line for line in told.splitlines() if before["name"] in line)
     assert str(before["restarts"] + 1) in line.split(), told
-    assert_verified(converged)
+    converged.prove()
 
 
 @pytest.mark.parametrize("apart", ["+1 day", "-1 day"])
@@ -119,7 +113,7 @@ def test_clocks_apart(apart: str, converged: Machines) -> None:
     """Readiness, generations, staleness and verdicts compare no clock of one machine with another's."""
     converged.on("n2", f"date -s '{apart}' >/dev/null")
     try:
-        assert_verified(converged)
+        converged.prove()
         converged.on("n2", "systemctl restart nodeportd")
         key = json.loads(converged.on("n1", PODS))[0]["key"]
         converged.on("n1", f"systemctl stop nodeport-pod@{key}")
@@ -132,7 +126,7 @@ def test_clocks_apart(apart: str, converged: Machines) -> None:
         assert refused.code != 0
         assert "clock" in refused.err, "refused by preflight, and said why"
         converged.well("reboot", "n2")
-        assert_verified(converged)
+        converged.prove()
     finally:
         converged.on("n2", f"date -s @{int(clock.now().timestamp())} >/dev/null")
     converged.well("apply", "-f", "web-app.yaml")
@@ -156,7 +150,7 @@ def test_a_machine_that_was_off_during_changes_is_stale_until_the_next_apply(con
     assert "generation" in found.out
     converged.on("n3", f"date -s @{int(clock.now().timestamp())}")
     converged.well("apply", "-f", "web-app.yaml")
-    assert_verified(converged)
+    converged.prove()
     assert name.endswith("n3")
 
 
