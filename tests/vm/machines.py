@@ -58,8 +58,9 @@ class Machines:
     def prove(self, *words: str) -> str:
         """``harness verify``, or other words of which a report comes, has to prove the contract.
 
-        Returns what it said on stderr. Other tests may run beside this one, and a starved machine connects slowly. That is no proof to a user, and
-        no fault to this test, as long as every single attempt was answered by a right pod and no SYN was lost.
+        Returns what it said on stderr. Other tests may run beside this one, and a starved machine connects slowly. That
+        is no proof to a user, and no fault to this test, as long as a right pod answered every attempt and no SYN
+        was lost.
         """
         done = self.harness(*(words or ("verify",)))
         said = f"exit code {done.code}\n{done.out}{done.err}"
