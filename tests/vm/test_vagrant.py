@@ -26,7 +26,7 @@ PODS = "/usr/local/lib/nodeport/podctl list"
 
 
 def assert_settled(machines: Machines) -> None:
-    """Every node runs what it was given, within 30 s of its answer to SSH; nothing on it is changed for that."""
+    """Every node runs what it was given, soon after its answer to SSH; nothing on it is changed for that."""
     lab = Lab.at(machines.folder, "default", "vagrant")
     settle.settle(lab.cluster(), lab.applied_plan(lab.cluster()), lambda _event: None)
     machines.prove()
