@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from nodeportd import state
-from nodeportd.endpoints import Current, effective
+from nodeportd.endpoints import NOTHING, Current, changed, effective
 from nodeportd.reading import Reading
 
 from tests.lab.nodeportd_rig import endpoint, service, whole
@@ -75,14 +75,18 @@ def test_services_that_stay_are_the_very_same() -> None:
 
 @given(st.lists(st.tuples(_STATES, st.sets(st.sampled_from(_PODS))), min_size=2, max_size=6), st.booleans())
 def test_readiness_and_states_followed(changes: list[tuple[dict[str, Any], set[str]]], same: bool) -> None:
-    current, wanted = Current(), None
+    current, wanted, before = Current(), None, NOTHING
     for document, down in changes:
         read = outcome(state.parse, as_ansible_writes(document))
         if isinstance(read, state.State) and (wanted is None or not same):
             wanted = read
         if wanted is not None:
             unready = {f"default/pod-{address[-1]}" for address in down}
-            assert current.bring(wanted, unready) == effective(wanted, unready)
+            after = current.bring(wanted, unready)
+            assert after == effective(wanted, unready)
+            told, found = changed(before, after), changed(before, effective(wanted, unready))
+            assert [set(each) for each in told] == [set(each) for each in found]
+            before = after
 
 
 def test_a_pod_that_is_not_ready_touches_only_its_services() -> None:

@@ -125,8 +125,11 @@ class Current:
         if state.services is not self._services or state.node != self._node:
             touched |= self._other_state(state)
         forwards = dict(self._forwards)
-        for key in touched & self._by_key.keys():
-            forwards[key] = tuple(forwards_of(self._by_key[key], state.node, unready))
+        for key in touched:
+            if key in self._by_key:
+                forwards[key] = tuple(forwards_of(self._by_key[key], state.node, unready))
+            else:
+                forwards.pop(key, None)
         self._forwards = forwards
         before, self._mark = self._mark, object()
         return Effective(
@@ -135,19 +138,20 @@ class Current:
 
     def _other_state(self, state: State) -> set[str]:
         """Take note of another state; the Services that have to be thought through, and those that are no more."""
-        before = self._by_key if state.node == self._node else {}
-        now = {service.key: service for service in state.services}
-        come = {key for key, service in now.items() if before.get(key) is not service}
-        gone = {key for key, service in self._by_key.items() if now.get(key) is not service}
-        for key in gone:
-            for pod in _pods(self._by_key[key]):
-                self._of_pod[pod].discard(key)
-        for key in come:
-            for pod in _pods(now[key]):
-                self._of_pod.setdefault(pod, set()).add(key)
-        self._forwards = {key: self._forwards.get(key, ()) for key in now}
-        self._services, self._node, self._by_key = state.services, state.node, now
-        return come | gone
+        old, new = self._services, state.services
+        if len(old) == len(new) and state.node == self._node:  # mostly one has changed where it was
+            pairs = [pair for pair in zip(old, new, strict=True) if pair[0] is not pair[1]]
+            old, new = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+        for service in old:
+            del self._by_key[service.key]
+            for pod in _pods(service):
+                self._of_pod[pod].discard(service.key)
+        for service in new:
+            self._by_key[service.key] = service
+            for pod in _pods(service):
+                self._of_pod.setdefault(pod, set()).add(service.key)
+        self._services, self._node = state.services, state.node
+        return {service.key for service in (*old, *new)}
 
 
 def _pods(service: Service) -> set[str]:
