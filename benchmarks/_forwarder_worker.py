@@ -154,7 +154,7 @@ def _median(there: Callable[[], object], back: Callable[[], object]) -> float:
 
 def kube_proxy(services: int) -> Times:
     """kube-proxy's layout: loaded, and one endpoint changed as kube-proxy does it."""
-    kernel, text = Kernel(), _kube_proxy.table([pods(number) for number in range(services)], "192.168.56.11", 20000)
+    kernel, text = Kernel(), _kube_proxy.table([pods(number) for number in range(services)], ["192.168.56.11"], 20000)
     found: Times = {}
     with _kernel_memory(found):
         _both_times(found, "load into an empty kernel", partial(kernel.apply, text))

@@ -21,8 +21,8 @@ def pick(names: Sequence[str]) -> str:
     )
 
 
-def table(pods: Sequence[Sequence[str]], node: str, first_port: int) -> str:
-    """The whole table: ``pods`` holds the endpoints by Service, whose nodePorts count up from ``first_port``."""
+def table(pods: Sequence[Sequence[str]], nodes: Sequence[str], first_port: int) -> str:
+    """The whole table: ``pods`` holds the endpoints by Service; nodePorts count up, at these addresses of the node."""
     chains = []
     for number, addresses in enumerate(pods):
         names = [f"endpoint-{number}-{index}" for index in range(len(addresses))]
@@ -33,7 +33,7 @@ def table(pods: Sequence[Sequence[str]], node: str, first_port: int) -> str:
         f"10.96.{number // 250}.{1 + number % 250} . tcp . 80 : goto service-{number}" for number in range(len(pods))
     )
     ports = ", ".join(f"tcp . {first_port + number} : goto external-{number}" for number in range(len(pods)))
-    filled = {"CHAINS": "".join(chains), "CLUSTER": cluster, "PORTS": ports, "NODE": node}
+    filled = {"CHAINS": "".join(chains), "CLUSTER": cluster, "PORTS": ports, "NODES": ", ".join(nodes)}
     return re.sub("|".join(filled), lambda found: filled[found[0]], _TABLE)
 
 
@@ -49,7 +49,7 @@ masquerade fully-random
 }
 CHAINSset nodeport-ips {
 type ipv4_addr
-elements = { NODE }
+elements = { NODES }
 }
 map service-ips {
 type ipv4_addr . inet_proto . inet_service : verdict

@@ -18,6 +18,8 @@ RESPONDER = ROLES / "workload" / "files" / "responder.py"
 NODEPORTD = ROLES / "forwarder" / "files" / "nodeportd"
 CLIENT, NODE, PODS = "nphb-client", "nphb-node", ("nphb-pod1", "nphb-pod2", "nphb-pod3")
 ADDRESSES = ("10.244.0.2", "10.244.0.3", "10.244.0.4")
+NODE_ADDRESSES = ("10.99.0.1", "10.99.0.3", "10.99.0.4")
+"""As many as pods: a client has 64,000 source ports for each address that it talks to."""
 RELAY_PORT = 31000
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/{name}.pid;
@@ -39,7 +41,8 @@ def lab() -> Iterator[None]:
             process.check(["ip", "netns", "add", name], what="making a namespace")
             inside(name, "ip", "link", "set", "lo", "up")
         _cable(CLIENT, "10.99.0.2/24", "client")
-        inside(NODE, "ip", "address", "add", "10.99.0.1/24", "dev", "client")
+        for address in NODE_ADDRESSES:
+            inside(NODE, "ip", "address", "add", f"{address}/24", "dev", "client")
         inside(NODE, "ip", "link", "add", "cni0", "type", "bridge")
         inside(NODE, "ip", "address", "add", "10.244.0.1/24", "dev", "cni0")
         inside(NODE, "ip", "link", "set", "cni0", "up")

@@ -33,6 +33,7 @@ from benchmarks._lab import (
     ADDRESSES,
     CLIENT,
     NODE,
+    NODE_ADDRESSES,
     NODEPORTD,
     RELAY_PORT,
     SERVERS,
@@ -59,7 +60,9 @@ LEAST = """
 table ip least {
  chain pre {
   type nat hook prerouting priority -100
-  ip daddr 10.99.0.1 tcp dport 30000 dnat to numgen random mod 3 map { 0: 10.244.0.2, 1: 10.244.0.3, 2: 10.244.0.4 }:80
+  ip daddr 10.99.0.0/24 tcp dport 30000 dnat to numgen random mod 3 map {
+   0: 10.244.0.2, 1: 10.244.0.3, 2: 10.244.0.4
+  }:80
  }
  chain post {
   type nat hook postrouting priority 100
@@ -68,16 +71,16 @@ table ip least {
 }
 """
 SPREAD = """
-local addresses = {}
 local count = 0
 function setup(thread)
   count = count + 1
-  thread.addr = wrk.lookup(({"10.244.0.2", "10.244.0.3", "10.244.0.4"})[(count - 1) % 3 + 1], "80")[1]
+  thread.addr = wrk.lookup(({ADDRESSES})[(count - 1) % 3 + 1], "PORT")[1]
 end
 """
 CLIENTS = {"one": "48", "all": "63"}
 """Connections at once, by the cores."""
-COMPARED = ("direct", "tracked", "least NAT")
+KUBE_PROXY = "kube-proxy's layout"
+COMPARED = ("direct", "tracked", "least NAT", KUBE_PROXY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +153,16 @@ def _said(ratios: Sequence[float]) -> str:
 
 
 def _ways(folder: Path) -> dict[str, tuple[Path, list[str]]]:
-    (folder / "spread.lua").write_text(SPREAD)
-    straight = ["-s", str(folder / "spread.lua"), "http://10.244.0.2:80/hostname"]
-    through = ["http://10.99.0.1:30000/hostname"]
-    kube_proxy = _kube_proxy.table([ADDRESSES], "10.99.0.1", 30000)
+    straight, through = _spread(folder, ADDRESSES, 80), _spread(folder, NODE_ADDRESSES, 30000)
+    kube_proxy = _kube_proxy.table([ADDRESSES], NODE_ADDRESSES, 30000)
     texts = {
         "direct": "",
         "tracked": TRACK,
         "least NAT": LEAST,
-        "kube-proxy's layout, 1 Service, least of it": kube_proxy,
-        "kube-proxy's layout, 1 Service": kube_proxy + _kube_proxy.FILTERS,
+        f"{KUBE_PROXY}, the least of it": kube_proxy,
+        KUBE_PROXY: kube_proxy + _kube_proxy.FILTERS,
     }
-    texts |= {f"nodePort, {n:,} Services": _rules(folder, n) for n in (1, 1000, 10000)}
+    texts |= {f"nodePort, {n:,} Service{'s' * (n > 1)}": _rules(folder, n) for n in (1, 1000, 10000)}
     ways = {}
     for number, (way, text) in enumerate(texts.items()):
         rules = folder / f"{number}.nft"
@@ -169,6 +170,14 @@ def _ways(folder: Path) -> dict[str, tuple[Path, list[str]]]:
         ways[way] = (rules, straight if way in ("direct", "tracked") else through)
     ways["socat"] = (folder / "0.nft", [f"http://10.99.0.1:{RELAY_PORT}/hostname"])
     return ways
+
+
+def _spread(folder: Path, addresses: Sequence[str], port: int) -> list[str]:
+    """The words of wrk that have each of its threads talk to another address."""
+    file = folder / f"{port}.lua"
+    listed = ", ".join(f'"{address}"' for address in addresses)
+    file.write_text(SPREAD.replace("ADDRESSES", listed).replace("PORT", str(port)))
+    return ["-s", str(file), f"http://{addresses[0]}:{port}/hostname"]
 
 
 def _rules(folder: Path, services: int) -> str:
@@ -182,7 +191,7 @@ def _rules(folder: Path, services: int) -> str:
          "ports": [{**port, "node_port": 30000 + n, "endpoints": endpoints if n % 10 != 9 else []}]}
         for n in range(services)
     ]  # fmt: skip
-    state = {**HEAD, "addresses": ["10.99.0.1"], "services": listed}
+    state = {**HEAD, "addresses": NODE_ADDRESSES, "services": listed}
     file = folder / f"{services}.json"
     file.write_text(json.dumps(state))
     return process.check(["/usr/bin/python3", "-B", NODEPORTD, "render", file], what="rendering the rules").out
