@@ -19,6 +19,7 @@ import argparse
 import json
 import math
 import os
+import random
 import re
 import resource
 import statistics
@@ -114,7 +115,7 @@ def main() -> None:
         found: dict[str, list[Sample]] = {way: [] for way in ways}
         words = [] if given.keep_alive else ["-H", "Connection: close"]
         for _ in range(given.rounds):
-            for way, (rules, wrk) in ways.items():
+            for way, (rules, wrk) in random.sample(list(ways.items()), len(ways)):
                 inside(NODE, "nft", "-f", str(rules))
                 found[way].append(_measure([f"-c{CLIENTS[given.cores]}", *words, *wrk], given.seconds))
     if given.json:

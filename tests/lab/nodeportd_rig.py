@@ -395,7 +395,7 @@ class Rig:
         over = threading.Event()
 
         def client(which: int) -> None:
-            for turn in range(200_000):
+            for turn in range(1_000_000):
                 if over.is_set():
                     return
                 try:
