@@ -123,7 +123,7 @@ def test_connections_survive_restarts_and_whole_replacements(rig: Rig, times: in
             rig.mend()
         more(seen, 20)
         alive(connection)
-    # Who finds an empty map comes to the node itself, where nobody listens. A busy machine may let a client wait too long.
+    # Who finds an empty map comes to the node itself, where nobody listens; other errors are of a busy machine.
     assert [error for error in seen if "refused" in error] == [], seen
     assert "made anew" not in rig.log.read_text()
     assert rig.nodeportd("drift", str(rig.file)).code == 0
