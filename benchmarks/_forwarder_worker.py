@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "playbooks/roles/forwarder/files"))
 
 from nodeportd import ruleset, state
+from nodeportd.dual import make
 from nodeportd.endpoints import Current, Effective, effective
 from nodeportd.kernel import Kernel, fresh_network
-from nodeportd.nft import make
 from nodeportd.reading import Reading
 
 from benchmarks import _kube_proxy

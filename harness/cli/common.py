@@ -104,23 +104,32 @@ def namespace_option(verb: Verb) -> Verb:
 
 
 def node_options(verb: Verb) -> Verb:
-    """``--nodes``, ``--release`` and ``--subnets``: which nodes are wanted."""
+    """``--nodes``, ``--release``, ``--subnets`` and ``--ip-families``: which nodes are wanted."""
     verb = click.option(
         "--nodes", "nodes_wanted", type=click.IntRange(1, 50), metavar="N", help="How many nodes (default 3)."
     )(verb)
     verb = click.option(
         "--subnets", type=click.IntRange(1, 2), metavar="N", help="2: nodes on two networks in turn, a router between."
     )(verb)
+    verb = click.option(
+        "--ip-families",
+        "families",
+        metavar="IPv4[,IPv6]",
+        help="Which addresses nodes have (default: as they do, IPv4).",
+    )(verb)
     return click.option("--release", "releases", metavar="NAME[,NAME]", help="Debian releases, taken in turn.")(verb)
 
 
-def wish_of(lab: Lab, nodes_wanted: int | None, releases: str | None, subnets: int | None) -> Wish | None:
+def wish_of(
+    lab: Lab, nodes_wanted: int | None, releases: str | None, subnets: int | None, families: str | None
+) -> Wish | None:
     """The wish of the node options, ``None`` when none was given: nodes that run are good as they are."""
-    if (nodes_wanted, releases, subnets) == (None, None, None):
+    if (nodes_wanted, releases, subnets, families) == (None, None, None, None):
         return None
     usual = nodes.usual(lab)
     chosen = tuple(name.strip() for name in (releases or "").split(",") if name.strip())
-    return Wish(nodes_wanted or usual.count, chosen or usual.releases, subnets or usual.subnets)
+    dual = nodes.dual_stack([name.strip() for name in families.split(",")]) if families else usual.dual_stack
+    return Wish(nodes_wanted or usual.count, chosen or usual.releases, subnets or usual.subnets, dual)
 
 
 def show(run: Run, *, as_json: bool) -> None:

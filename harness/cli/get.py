@@ -8,6 +8,8 @@ import click
 
 from harness.cli.common import lab_of
 from harness.errors import UsageError
+from harness.model.address import IPFamily, with_port
+from harness.model.plan import PlannedNode, PlannedService
 from harness.session import inspect
 
 
@@ -57,8 +59,17 @@ def url_command(context: click.Context, service: str) -> None:
     ports = [port for port in found[0].ports if port.node_port is not None]
     if not ports:
         raise UsageError(f"Service {found[0].key} has no nodePort", hint="write type: NodePort")
-    serving = {node.name: node.serving[0] for node in plan.nodes} if plan else {}
+    planned = {node.name: node for node in plan.nodes} if plan else {}
     for port in ports:
         scheme = "http" if port.protocol == "TCP" else "udp"
         for node in cluster.nodes:
-            click.echo(f"{scheme}://{serving.get(node.name, node.address)}:{port.node_port}")
+            for address in _served(planned.get(node.name), found[0]) or [node.address]:
+                click.echo(f"{scheme}://{with_port(address, port.node_port or 0)}")
+
+
+def _served(node: PlannedNode | None, service: PlannedService) -> list[str]:
+    """One address of a node for each family of a Service."""
+    if node is None:
+        return []
+    of_family = {IPFamily.V4: node.serving, IPFamily.V6: node.serving6}
+    return [address for one in service.ip_families for address in of_family[one][:1]]

@@ -13,14 +13,21 @@ from harness.session.phases import Phases
 @click.command("up")
 @node_options
 @click.pass_context
-def up_command(context: click.Context, nodes_wanted: int | None, releases: str | None, subnets: int | None) -> None:
+def up_command(
+    context: click.Context,
+    nodes_wanted: int | None,
+    releases: str | None,
+    subnets: int | None,
+    families: str | None,
+) -> None:
     """Make the nodes and wait until each answers to SSH. Called again: heal, grow or shrink.
 
     Example: harness up --nodes 4 --release bookworm,trixie
     """
     lab = lab_of(context)
     with screen() as listener, lab.changing(), Phases(listener).phase("up") as summary:
-        cluster = nodes.up(lab, wish_of(lab, nodes_wanted, releases, subnets) or nodes.usual(lab), listener)
+        wish = wish_of(lab, nodes_wanted, releases, subnets, families)
+        cluster = nodes.up(lab, wish or nodes.usual(lab), listener)
         summary.text = nodes.summary(cluster)
     click.echo(f"ssh -F {cluster.ssh_config} {cluster.nodes[0].name}")
     nodes.complain(cluster)

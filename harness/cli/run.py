@@ -45,6 +45,7 @@ def run_command(
     nodes_wanted: int | None,
     releases: str | None,
     subnets: int | None,
+    families: str | None,
     focus: tuple[str, ...],
     skip: tuple[str, ...],
     destroy: str,
@@ -56,7 +57,7 @@ def run_command(
     """
     selection = Selection(focus, skip)
     lab = replace(lab_of(context), forwarders=forwarders, pod_network=pod_network)
-    wish = wish_of(lab, nodes_wanted, releases, subnets)
+    wish = wish_of(lab, nodes_wanted, releases, subnets, families)
     with screen() as listener:
         found = run.run(lab, paths, wish, run.Destroy(destroy), listener, selection)
     show(found, as_json=as_json)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from harness.model.address import IPFamily
 from harness.model.plan import Check, Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.plan.addresses import CLUSTER_RANGE, SERVICE_RANGE, gateway
+from harness.plan.families import CLUSTER_RANGE6, SERVICE_RANGE6, gateway6
 
 STATE_VERSION = 2
 """The version of ``/etc/nodeport/state.json`` that nodeportd understands."""
@@ -84,6 +86,20 @@ def _network(node: PlannedNode, plan: Plan) -> dict[str, object]:
             *({"to": other.pod_range, "via": other.address} for other in others),
             {"to": str(SERVICE_RANGE), "via": gateway(node.pod_range)},
         ],
+        **({"ipv6": _network6(node, others)} if node.address6 else {}),
+    }
+
+
+def _network6(node: PlannedNode, others: Sequence[PlannedNode]) -> dict[str, object]:
+    return {
+        "address": node.address6,
+        "pod_range": node.pod_range6,
+        "gateway": gateway6(node.pod_range6),
+        "cluster_range": str(CLUSTER_RANGE6),
+        "routes": [
+            *({"to": other.pod_range6, "via": other.address6} for other in others),
+            {"to": str(SERVICE_RANGE6), "via": gateway6(node.pod_range6)},
+        ],
     }
 
 
@@ -93,6 +109,7 @@ def _pod(pod: PlannedPod) -> dict[str, object]:
         "namespace": pod.namespace,
         "uid": pod.uid,
         "address": pod.address,
+        **({"address6": pod.address6} if pod.address6 else {}),
         "listens": [{"port": listen.port, "protocol": listen.protocol.value} for listen in pod.listens],
         "termination_grace_period_seconds": pod.termination_grace_period_seconds,
         "restart_policy": pod.restart_policy.value,
@@ -106,8 +123,8 @@ def _forwarder(node: PlannedNode, plan: Plan) -> dict[str, object]:
         "generation": plan.generation,
         "node": node.name,
         "backend": node.backend,
-        "addresses": list(node.serving),
-        "cluster_ranges": [str(CLUSTER_RANGE)],
+        "addresses": [*node.serving, *node.serving6],
+        "cluster_ranges": [str(CLUSTER_RANGE), *([str(CLUSTER_RANGE6)] if node.address6 else [])],
         "checks": list(_checks(plan)),
         "services": [_service(service) for service in plan.forwarded],
     }
@@ -143,6 +160,7 @@ def _service(service: PlannedService) -> dict[str, object]:
     return {
         "namespace": service.namespace,
         "name": service.name,
+        **({} if service.ip_families == (IPFamily.V4,) else {"ip_families": list(map(str, service.ip_families))}),
         "cluster_addresses": list(service.cluster_addresses),
         "external_addresses": list(service.external_addresses),
         "affinity_seconds": service.affinity_seconds,

@@ -55,11 +55,13 @@ class Wish:
     """What nodes are wanted: how many, and the Debian releases they take in turn.
 
     With more than one of ``subnets`` they are on several networks, taken in turn, with a router between them.
+    ``dual_stack``: with IPv6 addresses besides; ``None`` leaves nodes that are there as they are, and makes none.
     """
 
     count: int = 3
     releases: tuple[str, ...] = ("bookworm",)
     subnets: int = 1
+    dual_stack: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from harness.manifests.faults import quoted
 from harness.manifests.meta import Meta
 from harness.manifests.pod import read_protocol
 from harness.manifests.reader import Reader
+from harness.manifests.service_addresses import no_machine
+from harness.model.address import IPFamily, parsed
 from harness.model.workload import EndpointSlice, SliceEndpoint, SlicePort
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -16,13 +18,13 @@ SERVICE_NAME = "kubernetes.io/service-name"
 
 
 def read_endpoint_slice(top: Reader, meta: Meta) -> EndpointSlice:
-    """An EndpointSlice of IPv4 addresses."""
+    """An EndpointSlice of addresses of one family."""
     top.require("addressType")
     kind = top.text("addressType")
-    if kind in ("IPv6", "FQDN"):
-        top.fault("addressType", f"{kind} is not supported yet: addresses are IPv4", "write IPv4")
-    elif kind and kind != "IPv4":
-        top.fault("addressType", f"there is no {quoted(kind)}", "write IPv4")
+    if kind == "FQDN":
+        top.fault("addressType", f"{kind} is not supported: endpoints are addresses", "write IPv4 or IPv6")
+    elif kind and kind not in tuple(IPFamily):
+        top.fault("addressType", f"there is no {quoted(kind)}", "write IPv4 or IPv6")
     service = meta.labels.get(SERVICE_NAME, "")
     if not service:
         where = top.mapping("metadata")
@@ -49,13 +51,13 @@ def _endpoints(reader: Reader, kind: str) -> list[SliceEndpoint]:
     if reader.empty("addresses"):
         reader.fault("addresses", "must have at least one entry")
     conditions = reader.mapping("conditions")
-    for text in listed if kind == "IPv4" else ():
+    for text in listed if kind in tuple(IPFamily) else ():
         try:
-            address = ipaddress.IPv4Address(text)
+            address = ipaddress.IPv4Address(text) if kind == IPFamily.V4 else ipaddress.IPv6Address(str(parsed(text)))
         except ValueError:
-            reader.fault("addresses", f"{quoted(text)} is not an IPv4 address")
+            reader.fault("addresses", f"{quoted(text)} is not an {kind} address")
             return []
-        if not 0 < int(address) >> 24 < 224 or address.is_loopback or address.is_link_local:
+        if no_machine(address):
             reader.fault("addresses", f"{address} is not the address of a machine")
             return []
     ready = not conditions.has("ready") or conditions.true("ready")
@@ -63,5 +65,5 @@ def _endpoints(reader: Reader, kind: str) -> list[SliceEndpoint]:
     serving = conditions.true("serving") if conditions.has("serving") else ready
     node = reader.text("nodeName", names.subdomain)
     if listed and (ready or (terminating and serving)):
-        return [SliceEndpoint(listed[0], node, terminating)]
+        return [SliceEndpoint(str(ipaddress.ip_address(listed[0])) if kind == "IPv6" else listed[0], node, terminating)]
     return []

@@ -11,7 +11,7 @@ from harness.manifests.service_ports import NODE_PORTS, read_ports
 from harness.model.workload import Ignored, Service, ServiceType, TrafficPolicy
 
 ALLOWED_SOURCES = "nodeport.harness/allowed-sources"
-"""Annotation: IPv4 networks, separated by commas, that may use the nodePorts."""
+"""Annotation: IP networks, separated by commas, that may use the nodePorts."""
 
 HEALTH_CHECK = "nodeport.harness/health-check-node-port"
 """Annotation: where nodes tell whether they have an endpoint; ``healthCheckNodePort`` belongs to LoadBalancers."""
@@ -38,11 +38,14 @@ def read_service(top: Reader, meta: Meta) -> Service | Ignored:
     kind = _type(spec)
     _not_yet(spec, kind)
     if kind == "ExternalName":
+        for name in ("ipFamilies", "ipFamilyPolicy"):
+            if _says_something(spec, name):
+                spec.fault(name, "may not be used when type is ExternalName", "remove it")
         spec.require("externalName", "the name that DNS answers with, such as db.example.org")
         spec.text("externalName", names.subdomain)
         why = "ExternalName is an answer of DNS; there is nothing to forward"
         return Ignored("Service", meta.namespace, meta.name, why, meta.source)
-    address = service_addresses.cluster_ip(spec, kind)
+    own = service_addresses.own(spec, kind)
     external = service_addresses.external_ips(spec)
     policy = _external_policy(spec, kind, bool(external))
     annotations = top.mapping("metadata").mapping("annotations")
@@ -53,16 +56,18 @@ def read_service(top: Reader, meta: Meta) -> Service | Ignored:
         selector=spec.string_map("selector", names.label_pair),
         ports=read_ports(spec, kind),
         source=meta.source,
-        cluster_ip=address,
+        cluster_ip=own.cluster_ip,
         external_ips=external,
-        affinity_seconds=_affinity(spec, address),
+        affinity_seconds=_affinity(spec, own.cluster_ip),
         external_traffic_policy=policy,
         internal_traffic_policy=TrafficPolicy(spec.choice("internalTrafficPolicy", _POLICIES, "Cluster")),
         publish_not_ready_addresses=spec.true("publishNotReadyAddresses"),
         allowed_sources=service_addresses.networks(annotations, ALLOWED_SOURCES, kind),
         health_check_node_port=_health_check(annotations, kind, policy),
-        prefers_dual_stack=spec.text("ipFamilyPolicy") == "PreferDualStack",
         other_proxy=next((f"{name}={meta.labels[name]}" for name in OTHER_PROXY if name in meta.labels), ""),
+        ip_family_policy=own.policy,
+        ip_families=own.families,
+        cluster_ip6=own.cluster_ip6,
     )
 
 
@@ -123,12 +128,6 @@ def _not_yet(spec: Reader, kind: str) -> None:
         spec.fault("externalName", "may only be used when type is ExternalName", "remove it")
     if spec.text("trafficDistribution"):
         spec.fault("trafficDistribution", f"{_YET}: traffic spreads evenly over all pods", "remove it")
-    dual = spec.text("ipFamilyPolicy")
-    if dual == "RequireDualStack":
-        spec.fault("ipFamilyPolicy", f"{dual} {_YET}: addresses are IPv4", "write PreferDualStack, or SingleStack")
-    elif dual not in ("", "SingleStack", "PreferDualStack"):
-        known = ("SingleStack", "PreferDualStack", "RequireDualStack")
-        spec.fault("ipFamilyPolicy", f"there is no {quoted(dual)}", one_of(dual, known))
 
 
 def _says_something(spec: Reader, name: str) -> bool:

@@ -180,6 +180,16 @@ class Unready:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts6:
+    """What a node with an IPv6 address says of that half: as in :class:`NodeFacts`, ``forwards`` is its forwarding."""
+
+    table_present: bool
+    masquerade_present: bool
+    forwards: bool
+    missing_routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What a node says of itself, by testinfra: questions with a fixed answer when all is well.
 
@@ -190,6 +200,7 @@ class NodeFacts:
     meet, where they need one; ``network_drift`` what of the pod network, routes aside, is not as it was made, as the
     commands that would mend it.
     ``reachable`` is false when the node did not answer at all; ``error`` says why. ``versions`` are what it runs on.
+    ``six`` is what concerns IPv6, ``None`` where there is none; then all else of networks is about IPv4.
     """
 
     node: str
@@ -211,3 +222,4 @@ class NodeFacts:
     unready: tuple[Unready, ...] = ()
     tunnel: str = ""
     network_drift: tuple[str, ...] = ()
+    six: Facts6 | None = None

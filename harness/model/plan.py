@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.model.address import IPFamily
 from harness.model.workload import Protocol, RestartPolicy, ServiceType, TrafficPolicy
 
 
@@ -14,6 +15,7 @@ class PlannedNode:
     ``backend`` is the forwarder that it runs, ``nftables`` or ``socat``. An ``unschedulable`` node (``harness cordon``)
     gets no new pods; it answers on nodePorts as any other. ``other_addresses`` are further ones with their networks
     (``10.0.0.5/24``); ``nodeport_addresses`` those of all of them where nodePorts answer, none for ``address`` alone.
+    ``address6`` and ``pod_range6`` (``fd00:10:244:1::/64``) are those of IPv6 on a cluster of two families, else empty.
     """
 
     name: str
@@ -23,11 +25,18 @@ class PlannedNode:
     unschedulable: bool = False
     other_addresses: tuple[str, ...] = ()
     nodeport_addresses: tuple[str, ...] = ()
+    address6: str = ""
+    pod_range6: str = ""
 
     @property
     def serving(self) -> tuple[str, ...]:
-        """The addresses where nodePorts answer."""
+        """The IPv4 addresses where nodePorts answer."""
         return self.nodeport_addresses or (self.address,)
+
+    @property
+    def serving6(self) -> tuple[str, ...]:
+        """The IPv6 addresses where nodePorts answer."""
+        return (self.address6,) if self.address6 else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,7 @@ class PlannedPod:
     ``revision`` tells templates apart (Kubernetes' *pod-template-hash*). ``check`` is ``None`` when nobody asks the
     pod, which then counts as ready. Others wait to leave until it was ready for ``min_ready_seconds``.
     ``memory_limit`` is in bytes; ``None`` is any amount.
+    ``address6`` is its IPv6 address on a cluster of two families, else empty.
     """
 
     namespace: str
@@ -82,6 +92,7 @@ class PlannedPod:
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
     min_ready_seconds: int = 0
     memory_limit: int | None = None
+    address6: str = ""
 
     @property
     def key(self) -> str:
@@ -123,8 +134,9 @@ class PlannedService:
 
     ``explanation`` says for a person why there is no endpoint: which part of the selector matches nothing and
     which pods come close. It is empty when there is nothing to explain. ``cluster_addresses`` are its own, none when
-    headless; ``affinity_seconds`` is 0 when clients do not stick; ``health_check_node_port`` 0 when there is none.
-    ``other_proxy`` is the label that leaves it to somebody else's proxy, empty without one.
+    headless, of the ``ip_families`` in that order; ``affinity_seconds`` is 0 when clients do not stick;
+    ``health_check_node_port`` 0 when there is none. ``other_proxy`` is the label that leaves it to
+    somebody else's proxy, empty without one.
     """
 
     namespace: str
@@ -141,6 +153,7 @@ class PlannedService:
     allowed_sources: tuple[str, ...] = ()
     health_check_node_port: int = 0
     other_proxy: str = ""
+    ip_families: tuple[IPFamily, ...] = (IPFamily.V4,)
 
     @property
     def key(self) -> str:
@@ -176,6 +189,17 @@ class Plan:
     def forwarded(self) -> tuple[PlannedService, ...]:
         """The Services that nodes forward: all but those that are left to somebody else's proxy."""
         return tuple(service for service in self.services if not service.other_proxy)
+
+    @property
+    def families(self) -> tuple[IPFamily, ...]:
+        """The families of the cluster: two when every node has an IPv6 address."""
+        dual = bool(self.nodes) and all(node.address6 for node in self.nodes)
+        return (IPFamily.V4, IPFamily.V6) if dual else (IPFamily.V4,)
+
+    @property
+    def pods_by_address(self) -> dict[str, PlannedPod]:
+        """Every pod at each of its addresses."""
+        return {address: pod for pod in self.pods for address in (pod.address, pod.address6) if address}
 
     def node(self, name: str) -> PlannedNode:
         """The node of that name; ``KeyError`` when there is none."""

@@ -28,7 +28,7 @@ class Share:
     this client), ``refused``, ``silent`` or ``closed`` (either). ``connect_ms_p50`` and ``connect_ms_p99`` are
     milliseconds over the successful attempts. ``way`` is what was asked: ``nodePort``, ``ClusterIP`` or ``externalIP``;
     of the latter two ``port`` is the Service's own, as ``service_port`` always is. ``at`` is the address asked when it
-    is not the node's own one.
+    is not the node's own one, or ``IPv6`` for its own one of that family.
     """
 
     vantage: str

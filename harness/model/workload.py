@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from harness.model.address import IPFamily, IPFamilyPolicy
+
 Labels = Mapping[str, str]
 
 
@@ -210,10 +212,11 @@ class ServicePort:
 class Service:
     """A Service; an empty ``selector`` means that it has no endpoints of its own (API rule).
 
-    ``cluster_ip`` is empty until one is allocated, ``None`` (the word) when headless. ``affinity_seconds`` is 0
-    unless clients stick to a pod. One that ``prefers_dual_stack`` has IPv4 alone, as on any cluster of one family
-    (KEP-563). ``allowed_sources`` (IPv4 networks) limits who may use its nodePorts; empty means
-    everybody. ``other_proxy`` is the label that leaves it to somebody else's proxy, ``name=value``, empty without one.
+    ``cluster_ip`` is empty until one is allocated, ``None`` (the word) when headless; ``cluster_ip6`` is the IPv6 one.
+    ``ip_families`` are those it asks for, the main one first, none when that is left to the cluster.
+    ``affinity_seconds`` is 0 unless clients stick to a pod. ``allowed_sources`` (networks) limits who may use its
+    nodePorts; empty means everybody. ``other_proxy`` is the label that leaves it to somebody else's proxy,
+    ``name=value``, empty without one.
     """
 
     namespace: str
@@ -230,7 +233,9 @@ class Service:
     publish_not_ready_addresses: bool = False
     allowed_sources: tuple[str, ...] = ()
     health_check_node_port: int = 0
-    prefers_dual_stack: bool = False
+    ip_family_policy: IPFamilyPolicy = IPFamilyPolicy.SINGLE_STACK
+    ip_families: tuple[IPFamily, ...] = ()
+    cluster_ip6: str = ""
     other_proxy: str = ""
 
     @property

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from harness.model.cluster import Node
 from harness.model.forwarder import DEFAULT
 from harness.model.plan import Plan, PlannedNode
-from harness.plan import nodeport_addresses
+from harness.plan import families, nodeport_addresses
 
 CLUSTER_RANGE = IPv4Network("10.244.0.0/16")
 """All pods of a lab."""
@@ -37,11 +37,13 @@ def check_nodes(nodes: Sequence[Node], problems: list[str]) -> None:
             f"{len(nodes)} nodes are too many: the pod range {CLUSTER_RANGE} has room for {len(NODE_RANGES)} nodes "
             f"with a /{NODE_PREFIX} each (use at most {len(NODE_RANGES)} nodes)"
         )
-    for what, values in (("name", [node.name for node in nodes]), ("address", [node.address for node in nodes])):
+    sixes = [node.address6 for node in nodes if node.address6]
+    named = (("name", [node.name for node in nodes]), ("address", [node.address for node in nodes]), ("address", sixes))
+    for what, values in named:
         for value, times in Counter(values).items():
             if times > 1:
                 problems.append(f"{times} nodes have the {what} {value} (each node needs its own)")
-    problems.extend(reason for node in nodes if (reason := _address_fault(node)))
+    problems.extend(reason for node in nodes if (reason := _address_fault(node) or families.fault(node)))
     problems.extend(
         reason
         for node in nodes
@@ -72,7 +74,7 @@ def others(node: Node) -> tuple[str, ...]:
     return tuple(each for each in node.other_addresses if IPv4Interface(each).ip not in CLUSTER_RANGE)
 
 
-def give_ranges(nodes: Sequence[Node], previous: Plan | None) -> tuple[PlannedNode, ...]:
+def give_ranges(nodes: Sequence[Node], previous: Plan | None, *, dual: bool = False) -> tuple[PlannedNode, ...]:
     """Each node with its pod range: the one it had, else the lowest free one; cordons and forwarders stay."""
     had = {node.name: node.backend for node in previous.nodes} if previous else {}
     held = {node.name: IPv4Network(node.pod_range) for node in previous.nodes} if previous else {}
@@ -80,15 +82,18 @@ def give_ranges(nodes: Sequence[Node], previous: Plan | None) -> tuple[PlannedNo
     names = {node.name for node in nodes}
     used = {pod_range for name, pod_range in held.items() if name in names}
     free = (pod_range for pod_range in NODE_RANGES if pod_range not in used)
+    ranges = {node.name: str(held[node.name] if node.name in held else next(free)) for node in nodes}
     return tuple(
         PlannedNode(
             node.name,
             node.address,
-            str(held[node.name] if node.name in held else next(free)),
+            ranges[node.name],
             node.forwarder or had.get(node.name, DEFAULT),
             node.name in cordoned,
             others(node),
             nodeport_addresses.served(node.address, others(node), node.nodeport_addresses),
+            node.address6 if dual else "",
+            families.range_of(ranges[node.name]) if dual else "",
         )
         for node in nodes
     )

@@ -13,6 +13,7 @@ from harness.plan import (
     addresses,
     cluster_addresses,
     endpoints,
+    families,
     notes,
     pod_network,
     pods,
@@ -48,12 +49,14 @@ def build(
     addresses.check_nodes(nodes, problems)
     mode = pod_network.choose(nodes, previous, problems)
     node_ports = ports.allocate(services, previous, problems)
-    own = cluster_addresses.allocate(services, previous, problems)
+    theirs = families.of_services(services, nodes, mode, problems)
+    own = cluster_addresses.allocate(services, theirs, previous, problems)
     cluster_addresses.check_external(services, problems)
     schedule.check_room(workload, len(nodes), problems)
     if problems:
         raise PlanError("\n".join(problems))
-    planned_nodes = addresses.give_ranges(nodes, previous)
+    dual = families.of_cluster(nodes, mode) == families.BOTH
+    planned_nodes = addresses.give_ranges(nodes, previous, dual=dual)
     asked = wanted.wanted_pods(workload, planned_nodes, lab_uid, previous, leaving)
     placed = pods.place(asked, planned_nodes, previous)
     present = [pod for pod, _, _ in placed]
@@ -61,7 +64,7 @@ def build(
     selected = select_all(services, index)
     listens = endpoints.listens(present, services, selected)
     checks = readiness.checks(services, selected, listens)
-    planned_pods = pods.planned_pods(placed, listens, checks, lab_uid, previous)
+    planned_pods = pods.planned_pods(placed, planned_nodes, listens, checks, lab_uid, previous)
     asleep = PodIndex(wanted.asleep(workload))
     plan = Plan(
         lab_uid=lab_uid,
@@ -69,9 +72,9 @@ def build(
         nodes=planned_nodes,
         pods=tuple(planned_pods.values()),
         services=planned_services(
-            services, selected, planned_pods, node_ports, own, workload.endpoint_slices, index, asleep
+            services, selected, planned_pods, node_ports, own, theirs, workload.endpoint_slices, index, asleep
         ),
-        notes=(*notes.of_plan(workload.ignored, services, selected), *readiness.notes(present, checks)),
+        notes=(*notes.of_plan(workload.ignored, services, selected, theirs), *readiness.notes(present, checks)),
         pod_network=mode,
     )
     plan = replace(plan, notes=(*plan.notes, *promises.notes(plan)))
@@ -89,13 +92,16 @@ def _reaching_nodes(plan: Plan) -> object:
     """The part of a plan that :mod:`harness.converge.hostvars` sends to nodes, in an order of its own."""
     return (
         plan.pod_network,
-        sorted((node.name, node.address, node.pod_range, node.backend, node.serving) for node in plan.nodes),
+        sorted(
+            (node.name, node.address, node.pod_range, node.backend, node.serving, node.address6) for node in plan.nodes
+        ),
         [
             (
                 pod.key,
                 pod.uid,
                 pod.node,
                 pod.address,
+                pod.address6,
                 pod.listens,
                 pod.termination_grace_period_seconds,
                 pod.check,

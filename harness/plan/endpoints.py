@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address
 
+from harness.model.address import IPFamily, family, rank
 from harness.model.plan import Endpoint, Listen, PlannedPod, PlannedPort
 from harness.model.workload import EndpointSlice, Protocol, Service, ServicePort
 from harness.plan.ports import NodePorts, key
@@ -45,6 +45,7 @@ def target_of(port: ServicePort, pod: WantedPod) -> int | None:
 
 def planned_ports(
     service: Service,
+    families: Sequence[IPFamily],
     selected: Sequence[WantedPod],
     planned: Mapping[str, PlannedPod],
     node_ports: NodePorts,
@@ -62,31 +63,44 @@ def planned_ports(
             port=port.port,
             target_port=port.target_port,
             node_port=node_ports.get((key(service), place)),
-            endpoints=_endpoints(service, port, selected, planned) if service.selector else given(port, slices),
+            endpoints=(
+                _endpoints(service, families, port, selected, planned)
+                if service.selector
+                else given(port, slices, families)
+            ),
         )
         for place, port in enumerate(service.ports)
     )
 
 
-def given(port: ServicePort, slices: Sequence[EndpointSlice]) -> tuple[Endpoint, ...]:
-    """The endpoints that the user gives to a Service port: those of ports with its name and protocol, each once."""
+def given(port: ServicePort, slices: Sequence[EndpointSlice], families: Sequence[IPFamily]) -> tuple[Endpoint, ...]:
+    """The endpoints that the user gives to a Service port: those of ports with its name and protocol, each once.
+
+    Those of a family that the Service has not do not count, as in kube-proxy.
+    """
     found: dict[tuple[str, int], Endpoint] = {}
     for one in slices:
         for theirs in one.ports:
             if (theirs.name, theirs.protocol) == (port.name, port.protocol):
-                for each in one.endpoints:
+                for each in (end for end in one.endpoints if family(end.address) in families):
                     made = Endpoint("", each.node, each.address, theirs.port, terminating=each.terminating)
                     found.setdefault((each.address, theirs.port), made)
-    return tuple(found[place] for place in sorted(found, key=lambda place: (IPv4Address(place[0]), place[1])))
+    return tuple(found[place] for place in sorted(found, key=lambda place: (rank(place[0]), place[1])))
 
 
 def _endpoints(
-    service: Service, port: ServicePort, selected: Sequence[WantedPod], planned: Mapping[str, PlannedPod]
+    service: Service,
+    families: Sequence[IPFamily],
+    port: ServicePort,
+    selected: Sequence[WantedPod],
+    planned: Mapping[str, PlannedPod],
 ) -> tuple[Endpoint, ...]:
     found = []
-    for pod in selected:
-        target = target_of(port, pod)
-        if target is not None:
-            place = planned[pod.key]
-            found.append(Endpoint(pod.key, place.node, place.address, target, service.publish_not_ready_addresses))
+    always = service.publish_not_ready_addresses
+    for each in sorted(families):
+        for pod in selected:
+            target, place = target_of(port, pod), planned[pod.key]
+            if target is not None:
+                address = place.address if each is IPFamily.V4 else place.address6
+                found.append(Endpoint(pod.key, place.node, address, target, always))
     return tuple(found)

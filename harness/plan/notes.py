@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.model.address import IPFamilyPolicy
 from harness.model.plan import Note
 from harness.model.workload import Ignored, Service, ServicePort, ServiceType
 from harness.plan.endpoints import target_of
+from harness.plan.families import Families
 from harness.plan.ports import key
 from harness.plan.selection import Selected
 from harness.plan.wanted import WantedPod
 from harness.plan.words import declared, first_few, some, template, titles
 
 
-def of_plan(ignored: Sequence[Ignored], services: Sequence[Service], selected: Selected) -> tuple[Note, ...]:
+def of_plan(
+    ignored: Sequence[Ignored], services: Sequence[Service], selected: Selected, families: Families
+) -> tuple[Note, ...]:
     """What was read but is not acted on, then what there is to say of each Service."""
     found = [
         Note(f"{each.kind} {each.namespace}/{each.name}", f"ignored: {each.reason} ({each.source})") for each in ignored
     ]
     for service in services:
-        texts = _texts(service, selected[key(service)])
+        texts = _texts(service, selected[key(service)], len(families[key(service)]))
         found += [Note(f"Service {key(service)}", text) for text in texts]
     return tuple(found)
 
 
-def _texts(service: Service, selected: Sequence[WantedPod]) -> Iterator[str]:
+def _texts(service: Service, selected: Sequence[WantedPod], families: int) -> Iterator[str]:
     if service.type is ServiceType.CLUSTER_IP:
         yield "its type is ClusterIP: it has no nodePort, so there is nothing to prove on the nodes"
     if service.other_proxy:
         yield f"its label {service.other_proxy} leaves it to another proxy: nodes forward nothing, and must not answer"
     if service.headless:
         yield "it is headless: there is no address of its own, and nodes forward nothing"
-    if service.prefers_dual_stack:
+    if service.ip_family_policy is IPFamilyPolicy.PREFER_DUAL_STACK and families == 1:
         yield "ipFamilyPolicy PreferDualStack: pods have IPv4 alone, so it gets IPv4, as on any cluster of one family"
     if not service.selector:
         yield "without a selector, its endpoints are those of the EndpointSlices that name it"

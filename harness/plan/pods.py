@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from harness.model.plan import Check, Listen, Plan, PlannedNode, PlannedPod
-from harness.plan import names, schedule
+from harness.plan import families, names, schedule
 from harness.plan.wanted import WantedPod
 
 Placed = tuple[WantedPod, str, str]
@@ -28,6 +28,7 @@ def place(pods: Sequence[WantedPod], nodes: Sequence[PlannedNode], previous: Pla
 
 def planned_pods(
     placed: Sequence[Placed],
+    nodes: Sequence[PlannedNode],
     listens: Mapping[str, tuple[Listen, ...]],
     checks: Mapping[str, Check],
     lab_uid: str,
@@ -35,13 +36,16 @@ def planned_pods(
 ) -> dict[str, PlannedPod]:
     """The pods by key, sorted."""
     pods = {each[0].key: each for each in placed}
+    ranges = {node.name: node.pod_range6 for node in nodes if node.pod_range6}
     return {
-        key: replace(_planned_pod(pods[key], listens[key], lab_uid, previous), check=checks.get(key))
+        key: replace(_planned_pod(pods[key], ranges, listens[key], lab_uid, previous), check=checks.get(key))
         for key in sorted(pods)
     }
 
 
-def _planned_pod(placed: Placed, listens: tuple[Listen, ...], lab_uid: str, previous: Plan | None) -> PlannedPod:
+def _planned_pod(
+    placed: Placed, ranges: Mapping[str, str], listens: tuple[Listen, ...], lab_uid: str, previous: Plan | None
+) -> PlannedPod:
     pod, node, address = placed
     return PlannedPod(
         namespace=pod.namespace,
@@ -58,6 +62,7 @@ def _planned_pod(placed: Placed, listens: tuple[Listen, ...], lab_uid: str, prev
         restart_policy=pod.spec.restart_policy,
         min_ready_seconds=pod.min_ready_seconds,
         memory_limit=max(LEAST_MEMORY, limit) if (limit := pod.spec.memory_limit) else None,
+        address6=families.address_of(address, ranges[node]) if node in ranges else "",
     )
 
 

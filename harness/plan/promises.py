@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.model.address import IPFamily
 from harness.model.forwarder import FORWARDERS
 from harness.model.plan import Note, Plan, PlannedNode, PlannedService
 from harness.model.workload import Protocol, TrafficPolicy
@@ -29,6 +30,10 @@ def needed(service: PlannedService) -> Iterator[str]:
         yield "external-addresses"
     if service.affinity_seconds:
         yield "affinity"
+    if IPFamily.V6 in service.ip_families:
+        yield "ipv6"
+        if service.affinity_seconds:
+            yield "affinity-ipv6"
     if service.external_traffic_policy is TrafficPolicy.LOCAL:
         yield "client-address"
     if service.allowed_sources:

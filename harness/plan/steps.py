@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 from itertools import zip_longest
 
+from harness.model.address import rank
 from harness.model.plan import Endpoint, Plan, PlannedPod, PlannedPort, PlannedService
 from harness.model.workload import Strategy, Workload
 from harness.plan import names, waves
@@ -38,7 +38,9 @@ def steps(before: Plan | None, after: Plan, workload: Workload, *, certain: bool
 
 
 def _same_nodes(before: Plan, after: Plan) -> bool:
-    places = ([(node.name, node.address, node.pod_range) for node in plan.nodes] for plan in (before, after))
+    places = (
+        [(node.name, node.address, node.pod_range, node.address6) for node in plan.nodes] for plan in (before, after)
+    )
     return before.lab_uid == after.lab_uid and next(places) == next(places)
 
 
@@ -83,7 +85,7 @@ def _over_nodes(pods: Sequence[PlannedPod]) -> tuple[PlannedPod, ...]:
     """One of each node in turn, so that no node loses all of its pods first."""
     seen: dict[str, int] = {}
     turns = []
-    for pod in sorted(pods, key=lambda pod: (pod.node, IPv4Address(pod.address))):
+    for pod in sorted(pods, key=lambda pod: (pod.node, rank(pod.address))):
         seen[pod.node] = seen.get(pod.node, 0) + 1
         turns.append((seen[pod.node], pod.node, pod))
     return tuple(pod for _, _, pod in sorted(turns, key=lambda turn: turn[:2]))
@@ -166,7 +168,7 @@ class _Rollout:
             pod = self.was[each.pod]
             if pod.uid != self.shall.get(pod.key) and _selects(service.selector, pod.labels):
                 found += self._still(each, pod.uid)
-        return replace(port, endpoints=tuple(sorted(found, key=lambda each: (IPv4Address(each.address), each.port))))
+        return replace(port, endpoints=tuple(sorted(found, key=lambda each: (rank(each.address), each.port))))
 
     def _still(self, endpoint: Endpoint, uid: str) -> list[Endpoint]:
         if uid in self.serving:

@@ -64,6 +64,7 @@ STALL = 0.2  # a longer gap between two turns is one
 AT_ONCE = 8  # attempts begun in one turn, so that those that are answered do not wait for many others to begin
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen by connect, when the whole connection is known
+IPV6_RECVERR = 25  # linux/in6.h: the same of IPv6
 LONG_US = 900_000  # a connect that took so long is one whose round trip is told
 TCPI_RTT = 68  # linux/tcp.h: where tcpi_rtt stands in struct tcp_info, in microseconds
 IP_RECVERR = 11  # linux/in.h: lets a UDP socket see every ICMP error, not the port's alone
@@ -268,14 +269,15 @@ class Batch:
         stream = job["protocol"] == "TCP"
         try:
             kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
-            sock = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)
+            six = ":" in job["address"]
+            sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, kind | socket.SOCK_NONBLOCK)
         except OSError as error:
             self.own_fault(error.errno or 0)
             return
         if stream:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         else:
-            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            sock.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVERR) if six else (socket.IPPROTO_IP, IP_RECVERR)), 1)
         attempt = Attempt(job, sock, source)
         patience = min(job["connect_timeout" if stream else "answer_timeout"], MAX_TIMEOUT)
         attempt.deadline = attempt.began / 1e9 + patience
@@ -329,7 +331,8 @@ class Batch:
         attempt.deadline = self.now + min(job["answer_timeout"], MAX_TIMEOUT)
         text = job["request"]
         if job["speak"] == "http":
-            text = f"GET {text} HTTP/1.1\r\nHost: {job['address']}:{job['port']}\r\nConnection: keep-alive\r\n\r\n"
+            host = f"[{job['address']}]" if ":" in job["address"] else job["address"]
+            text = f"GET {text} HTTP/1.1\r\nHost: {host}:{job['port']}\r\nConnection: keep-alive\r\n\r\n"
         sock.sendall(text.encode())
         self.poll.modify(sock, select.EPOLLIN)
 

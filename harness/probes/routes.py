@@ -9,7 +9,10 @@ from harness.model.plan import Plan, PlannedNode
 from harness.plan.pod_network import DEVICE, VXLAN
 
 Route = Mapping[str, object]
-"""One route as ``ip -json -4 route show`` prints it."""
+"""One route as ``ip -json route show`` prints it."""
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def missing(plan: Plan, node: str, routes: Sequence[Route]) -> tuple[str, ...]:
@@ -25,6 +28,16 @@ def missing(plan: Plan, node: str, routes: Sequence[Route]) -> tuple[str, ...]:
     )
 
 
+def missing6(plan: Plan, node: str, routes: Sequence[Route]) -> tuple[str, ...]:
+    """The same of IPv6, which has routes in every mode of the pod network."""
+    return tuple(
+        text
+        for other in plan.nodes
+        for way in [("dev", "cni0") if node == other.name else ("gateway", other.address6)]
+        for text in _wrong(other.pod_range6, way, routes)
+    )
+
+
 def _way(plan: Plan, node: PlannedNode, *, local: bool) -> tuple[str, str]:
     """The field of a route that tells whether it leads to a node's pods, and what is in it."""
     if local:
@@ -33,9 +46,9 @@ def _way(plan: Plan, node: PlannedNode, *, local: bool) -> tuple[str, str]:
 
 
 def _wrong(pod_range: str, right: tuple[str, str], routes: Sequence[Route]) -> Iterator[str]:
-    wanted = ipaddress.IPv4Network(pod_range)
+    wanted = ipaddress.ip_network(pod_range)
     planned = f"{pod_range} {'via' if right[0] == 'gateway' else 'dev'} {right[1]}"
-    into = [route for route in routes if (to := _to(route)) is not None and to.subnet_of(wanted)]
+    into = [route for route in routes if (to := _to(route)) is not None and _within(to, wanted)]
     exact = [route for route in into if _to(route) == wanted]
     if not exact or exact[0].get(right[0]) != right[1]:
         yield planned + (f" (there is: {_told(exact[0])})" if exact else "")
@@ -44,9 +57,15 @@ def _wrong(pod_range: str, right: tuple[str, str], routes: Sequence[Route]) -> I
             yield f"{_to(route)} as part of {planned} (there is: {_told(route)})"
 
 
-def _to(route: Route) -> ipaddress.IPv4Network | None:
+def _within(one: Network, other: Network) -> bool:
+    if isinstance(one, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and one.subnet_of(other)
+    return isinstance(other, ipaddress.IPv6Network) and one.subnet_of(other)
+
+
+def _to(route: Route) -> Network | None:
     text = str(route.get("dst", ""))
-    return None if text in ("", "default") else ipaddress.IPv4Network(text, strict=False)
+    return None if text in ("", "default") else ipaddress.ip_network(text, strict=False)
 
 
 def _told(route: Route) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-OURS = "ip nodeport"
+OURS, OURS6 = "ip nodeport", "ip6 nodeport"
 _QUOTED = re.compile(r'"[^"]*"')
 _DROPS = re.compile(r"\b(drop|reject)\b")
 _BASE = re.compile(r"type \S+ hook (?P<hook>\S+) .*?policy (?P<policy>\w+);")
@@ -35,9 +35,9 @@ def tables(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"^table (\S+ \S+) \{", text, re.MULTILINE))
 
 
-def masquerades(lines: Sequence[Line]) -> bool:
+def masquerades(lines: Sequence[Line], table: str = OURS) -> bool:
     """Whether connections come to a rule of our table that masquerades: by the set ``hidden``, after routing."""
-    ours = [line for line in lines if line.table == OURS]
+    ours = [line for line in lines if line.table == table]
     hides = any("masquerade" in _plain(line.text).split() for line in ours)
     return hides and any(line.hook == "postrouting" and "@hidden" in line.text.split() for line in ours)
 
@@ -48,7 +48,7 @@ def foreign_drops(lines: Sequence[Line]) -> tuple[str, ...]:
     The hook of a base chain is told when the chain's name does not contain it. Elements of named verdict maps are
     not seen: with the sets of some firewalls they would be millions.
     """
-    return tuple(_told(line) for line in lines if line.table != OURS and _DROPS.search(_plain(line.text)))
+    return tuple(_told(line) for line in lines if line.table not in (OURS, OURS6) and _DROPS.search(_plain(line.text)))
 
 
 def _lines(text: str) -> Iterator[Line]:

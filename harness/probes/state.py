@@ -16,7 +16,7 @@ import testinfra
 from harness.errors import RigError
 from harness.model.cluster import Cluster
 from harness.model.forwarder import FORWARDERS
-from harness.model.observation import NodeFacts, Unready
+from harness.model.observation import Facts6, NodeFacts, Unready
 from harness.model.plan import Plan
 from harness.plan.pod_network import DEVICE, VXLAN
 from harness.probes import become, routes, ruleset, status, versions
@@ -83,6 +83,18 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
         unready=unready,
         tunnel=DEVICE if plan.pod_network == VXLAN else "",
         network_drift=tuple(_network_drift(host)),
+        six=_six(host, plan, node, rules_text) if plan.node(node).address6 else None,
+    )
+
+
+def _six(host: Any, plan: Plan, node: str, rules_text: str) -> Facts6:
+    """What concerns IPv6; a forwarder without it need not have a table of it."""
+    able = "ipv6" in FORWARDERS[plan.node(node).backend].features
+    return Facts6(
+        table_present=not able or ruleset.OURS6 in ruleset.tables(rules_text),
+        masquerade_present=not able or ruleset.masquerades(ruleset.read(rules_text), ruleset.OURS6),
+        forwards=host.sysctl("net.ipv6.conf.all.forwarding") == 1,
+        missing_routes=routes.missing6(plan, node, _listed(_output(host, "ip -json -6 route show"))),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from harness.model.address import IPFamily, with_port
 from harness.model.observation import CLIENTS, OUTSIDE, NodeFacts, Versions, pod_of
 from harness.model.plan import Plan, PlannedPod, PlannedPort, PlannedService
 from harness.model.run import Share
@@ -53,7 +54,7 @@ def selector(service: PlannedService) -> str:
 
 def endpoints(service: PlannedService) -> str:
     """``10.244.0.2:80,10.244.1.2:80 + 4 more...``."""
-    known = [f"{endpoint.address}:{endpoint.port}" for port in service.ports for endpoint in port.endpoints]
+    known = [with_port(endpoint.address, endpoint.port) for port in service.ports for endpoint in port.endpoints]
     more = len(known) - SHOWN_ENDPOINTS
     return ",".join(known[:SHOWN_ENDPOINTS]) + (f" + {more} more..." if more > 0 else "")
 
@@ -116,7 +117,7 @@ def _nodes(plan: Plan) -> str:
     for node in plan.nodes:
         pods = [pod for pod in plan.pods if pod.node == node.name]
         for number, pod in enumerate(pods or [None]):
-            name, address = (node.name, node.address) if number == 0 else (" ", " ")
+            name, address = (node.name, _both(node.address, node.address6)) if number == 0 else (" ", " ")
             rows.append((name, address, *_pod(pod)))
     return table(("NODE", "ADDRESS", "POD", "POD ADDRESS", "LISTENS", "IMAGES (NOT RUN)"), rows)
 
@@ -125,21 +126,30 @@ def _pod(pod: PlannedPod | None) -> tuple[str, str, str, str]:
     if pod is None:
         return "", "", "", ""
     listens = ",".join(f"{listen.port}/{listen.protocol}" for listen in pod.listens)
-    return pod.key, pod.address, listens, ",".join(pod.images)
+    return pod.key, _both(pod.address, pod.address6), listens, ",".join(pod.images)
+
+
+def _both(address: str, address6: str) -> str:
+    return f"{address},{address6}" if address6 else address
 
 
 def _service(plan: Plan, service: PlannedService) -> str:
     lines = [f"Service {service.key}  {service.type}  {ports(service)}  selector {selector(service) or '<none>'}"]
-    lines += [f"  {line}" for port in service.ports for line in _port(plan, port)]
+    lines += [f"  {line}" for port in service.ports for line in _port(plan, service, port)]
     if service.explanation:
         lines.append(f"  ! {service.explanation}")
     return "\n".join(lines)
 
 
-def _port(plan: Plan, port: PlannedPort) -> Iterable[str]:
-    shown = [f"{endpoint.address}:{endpoint.port} ({endpoint.node})" for endpoint in port.endpoints]
+def _port(plan: Plan, service: PlannedService, port: PlannedPort) -> Iterable[str]:
+    shown = [f"{with_port(endpoint.address, endpoint.port)} ({endpoint.node})" for endpoint in port.endpoints]
     if port.node_port is not None:
-        at = " ".join(f"{node.address}:{port.node_port}" for node in plan.nodes[:SHOWN_ENDPOINTS])
+        at = " ".join(
+            with_port(address, port.node_port)
+            for node in plan.nodes[:SHOWN_ENDPOINTS]
+            for one, address in ((IPFamily.V4, node.address), (IPFamily.V6, node.address6))
+            if one in service.ip_families
+        )
         more = len(plan.nodes) - SHOWN_ENDPOINTS
         verb = "answers" if port.endpoints else "is refused"
         yield f"{port.port}/{port.protocol} {verb} at {at}" + (f" and {more} nodes more" if more > 0 else "")

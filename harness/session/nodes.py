@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.converge import runner
@@ -18,7 +19,19 @@ def usual(lab: Lab) -> Wish:
     """The nodes that a lab gets when no option says more: those of ``harness.toml``, else the driver's usual ones."""
     wish = lab.driver.usual()
     settled = settings.read(lab.folder)
-    return Wish(settled.nodes or wish.count, settled.releases or wish.releases)
+    dual = dual_stack(settled.ip_families)
+    return Wish(settled.nodes or wish.count, settled.releases or wish.releases, dual_stack=dual)
+
+
+def dual_stack(families: Sequence[str]) -> bool | None:
+    """What families of addresses mean for nodes: IPv4 alone, or both; ``None`` when nothing is said.
+
+    Raises :class:`UsageError` for others: every node needs IPv4, by which it is reached.
+    """
+    known = {family.lower() for family in families}
+    if not families or known in ({"ipv4"}, {"ipv4", "ipv6"}):
+        return len(known) == 2 if families else None
+    raise UsageError(f"nodes cannot have {','.join(families)} alone", hint="IPv4, or IPv4,IPv6")
 
 
 def up(lab: Lab, wish: Wish | None, listener: Listener) -> Cluster:

@@ -7,6 +7,7 @@
     releases = ["bookworm", "trixie"]
     forwarder = ["socat", "n2=nftables"]    # of all nodes, and of some
     pod_network = "vxlan"            # how pods of several nodes meet; "routes" for nodes on one network
+    ip_families = ["IPv4", "IPv6"]          # of the nodes that `up` makes
 
 Every key may be left out; an option on the command line wins.
 """
@@ -37,6 +38,7 @@ class Settings:
     releases: tuple[str, ...] = ()
     forwarder: tuple[str, ...] | str = ()
     pod_network: Literal["routes", "vxlan"] | None = None
+    ip_families: tuple[str, ...] = ()
 
     @property
     def forwarders(self) -> tuple[str, ...]:

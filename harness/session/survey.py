@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 
 from harness import probes, verdicts
+from harness.model.address import IPFamily
 from harness.model.cluster import Cluster
 from harness.model.forwarder import FORWARDERS
 from harness.model.observation import CLIENTS, OUTSIDE, Attempt, Job, NodeFacts, pod_of
@@ -71,19 +72,28 @@ def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection, seed: in
     Raises :class:`UsageError` when a pattern fits no check.
     """
     vantages = (OUTSIDE, *(node.name for node in cluster.nodes))
-    addresses = {OUTSIDE: cluster.client_address} if cluster.client_address else {}
-    cells = verdicts.expectations(plan, vantages, addresses)
-    inside = verdicts.inside(plan, seed, None if selection.everything else selection.wants_cell)
-    known = (*verdicts.judge_plan(plan), *verdicts.left_out(plan, vantages, addresses))
-    if selection.everything:
-        known = (*known, *verdicts.sampled(plan, len(inside), seed))
-    many = verdicts.clients(plan, _client_addresses(cluster, seed), seed)
-    known = known if cluster.client_range else (*known, *verdicts.one_client(plan))
-    cells = (*cells, *inside, *many, *verdicts.health_checks(plan), *verdicts.large(plan))
+    found: list[verdicts.Cell] = []
+    of_family = {IPFamily.V4: cluster.client_address, IPFamily.V6: cluster.client_address6}
+    client = {one: {OUTSIDE: address} if address else {} for one, address in of_family.items()}
+    known = [*verdicts.judge_plan(plan), *verdicts.left_out(plan, vantages, client[IPFamily.V4])]
+    for half in verdicts.halves(plan):
+        addresses = client[half.family]
+        found += half.kept(verdicts.expectations(half.plan, vantages, addresses))
+        wanted_inside = verdicts.inside(half.plan, seed, None if selection.everything else selection.wants_cell)
+        found += half.kept(wanted_inside)
+        if selection.everything:
+            known += half.told(verdicts.sampled(half.plan, len(wanted_inside), seed))
+        if half.family is IPFamily.V6:
+            known += half.told(verdicts.clients_left_out(half.plan, vantages, addresses))
+        else:  # many clients have IPv4 addresses alone
+            found += verdicts.clients(half.plan, _client_addresses(cluster, seed), seed)
+            known += () if cluster.client_range else verdicts.one_client(half.plan)
+        found += half.kept((*verdicts.health_checks(half.plan), *verdicts.large(half.plan)))
+    cells = tuple(found)
     names = [name for cell in cells for name in verdicts.names_of(cell)]
     names += [verdicts.name_of(verdict) for verdict in known]
     selection.check([*names, *(f"node-state: {node.name}" for node in cluster.nodes)])
-    return Wanted(selection.of_cells(cells), known)
+    return Wanted(selection.of_cells(cells), tuple(known))
 
 
 def _client_addresses(cluster: Cluster, seed: int) -> tuple[str, ...]:

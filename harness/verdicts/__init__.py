@@ -23,6 +23,7 @@ from harness.verdicts.diagnose import diagnose
 from harness.verdicts.drills import Turnover, course
 from harness.verdicts.drills import judge as judge_drill
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, expectations
+from harness.verdicts.families import Half, facts_of, halves
 from harness.verdicts.foreign import diagnose_promised
 from harness.verdicts.healthchecks import health_checks
 from harness.verdicts.inside import inside
@@ -31,7 +32,7 @@ from harness.verdicts.large import large
 from harness.verdicts.planstate import judge_plan
 from harness.verdicts.promised import promised
 from harness.verdicts.selection import EVERYTHING, Selection, name_of, names_of
-from harness.verdicts.skips import left_out, one_client, sampled
+from harness.verdicts.skips import clients_left_out, left_out, one_client, sampled
 from harness.verdicts.stages import Levels, next_round
 from harness.verdicts.tally import Counts, Need, Tallies, Tally, add, shares
 from harness.verdicts.turns import judge_turns, out_of_turn, turns_jobs
@@ -46,6 +47,7 @@ __all__ = [
     "Counts",
     "Depth",
     "Expected",
+    "Half",
     "Levels",
     "Need",
     "Selection",
@@ -56,11 +58,14 @@ __all__ = [
     "add",
     "checks_of",
     "clients",
+    "clients_left_out",
     "controls",
     "course",
     "diagnose",
     "diagnose_promised",
     "expectations",
+    "facts_of",
+    "halves",
     "health_checks",
     "inside",
     "judge",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULES = "harness exec {node} -- nft list table ip nodeport"
+RULES = "harness exec {node} -- nft list table {table}"
 STATUS = "harness exec {node} -- cat /run/nodeport/status.json"
 ALL_RULES = "harness exec {node} -- nft list ruleset"
 ROUTE = "harness exec {node} -- ip route get {host}"

@@ -44,7 +44,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "ruleset-flushed": Cause(
         "The whole ruleset of {node} is gone",
-        "{node} itself refuses the connections: the table `ip nodeport` does not exist there although nodeportd runs, "
+        "{node} itself refuses the connections: the table `{table}` does not exist there although nodeportd runs, "
         "so something flushed the ruleset or deleted the table.",
         ALL_RULES,
         "Find what flushes (a firewall service with `flush ruleset`?). " + RESTART,
@@ -91,16 +91,16 @@ CAUSES: dict[str, Cause] = {
         "Allow forwarded traffic to and from the pod network in that firewall.",
     ),
     "ip-forward": Cause(
-        "{node} does not forward: net.ipv4.ip_forward is 0",
+        "{node} does not forward: {forwarding} is 0",
         "The kernel of {node} forwards no packet at all, so only what {node} itself opens works.",
-        "harness exec {node} -- sysctl net.ipv4.ip_forward",
-        "`harness exec {node} -- sysctl -w net.ipv4.ip_forward=1`, and find what turned it off.",
+        "harness exec {node} -- sysctl {forwarding}",
+        "`harness exec {node} -- sysctl -w {forwarding}=1`, and find what turned it off.",
     ),
     "masquerade-missing": Cause(
         "{node} does not masquerade",
         "Pods on other nodes answer the client directly, past {node}, so the client does not know the answers for its "
         "own: only pods on {node} itself can be reached through it{other}.",
-        "harness exec {node} -- nft list table ip nodeport (look for `masquerade`)",
+        "harness exec {node} -- nft list table {table} (look for `masquerade`)",
         RESTART
         + " Connections begun meanwhile stay stuck for two minutes more, until conntrack forgets them, and so does "
         "a new one from the same client port: `harness exec {node} -- conntrack -D -p tcp --state SYN_SENT` ends that.",

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
+from harness.model.address import IPFamily, with_port
 from harness.model.observation import Attempt, NodeFacts, pod_of
 from harness.model.verdict import Diagnosis, Status, Verdict
 from harness.verdicts import cell_rules, inside_rules, node_rules, pod_rules
@@ -46,6 +47,12 @@ RULES: tuple[Callable[[Shape], list[Finding]], ...] = (
 SWALLOWS = frozenset({"node-down", "pre-dnat-drop"})
 """Causes that explain silence on every nodePort of a node."""
 
+_OF_FAMILY = {
+    IPFamily.V4: {"table": "ip nodeport", "forwarding": "net.ipv4.ip_forward"},
+    IPFamily.V6: {"table": "ip6 nodeport", "forwarding": "net.ipv6.conf.all.forwarding"},
+}
+"""What causes call the things of a family."""
+
 SHOWN = 4
 """Cells quoted together in a diagnosis, and different findings quoted; the others are counted."""
 
@@ -80,8 +87,12 @@ def diagnose(
 
 def _without_echoes(found: list[Finding]) -> list[Finding]:
     """Leave out nodePorts without endpoints that are silent on a node which swallows everything anyway."""
-    swallowing = {finding.node for finding in found if finding.cause in SWALLOWS}
-    return [finding for finding in found if not (finding.cause == "black-hole" and finding.node in swallowing)]
+    swallowing = {(finding.node, finding.family) for finding in found if finding.cause in SWALLOWS}
+    return [
+        finding
+        for finding in found
+        if not (finding.cause == "black-hole" and (finding.node, finding.family) in swallowing)
+    ]
 
 
 def _told(group: list[Finding]) -> Diagnosis:
@@ -102,14 +113,16 @@ def _diagnosis(finding: Finding, seen: str, ports: str) -> Diagnosis:
         "unit": hashlib.sha256(endpoint.pod.encode()).hexdigest()[:8] if endpoint else "",
         "home": endpoint.node if endpoint else finding.node,
         "host": endpoint.address if endpoint else "",
-        "address": f"{endpoint.address}:{endpoint.port}" if endpoint else "",
+        "address": with_port(endpoint.address, endpoint.port) if endpoint else "",
         "ports": ports,
         "other": finding.other,
     }
+    places |= _OF_FAMILY[finding.family]
     means, look, remedy = (part.format(**places) for part in (cause.means, cause.look, cause.remedy))
     text = f"Seen: {seen}. {means} To see it: {look}. What to do: {remedy}"
     pod = "" if finding.cause == "route-missing" else places["pod"]
-    return Diagnosis(finding.cause, cause.title.format(**places), text, finding.node, pod)
+    title = cause.title.format(**places) + (" (IPv6)" if finding.family is IPFamily.V6 else "")
+    return Diagnosis(finding.cause, title, text, finding.node, pod)
 
 
 def _seen(views: list[View], finding: Finding) -> str:
@@ -118,7 +131,8 @@ def _seen(views: list[View], finding: Finding) -> str:
     for view in sorted(views, key=lambda view: view.dead):
         cell = view.cell
         where = f"{cell.service} {cell.port} on {cell.nodeport}"
-        alike.setdefault((where, _line(view, finding)), []).append(f"{cell.vantage} → {cell.node}")
+        at = "" if cell.family is IPFamily.V4 else f" ({cell.family})"
+        alike.setdefault((where, _line(view, finding)), []).append(f"{cell.vantage} → {cell.node}{at}")
     told = [f"{_some(arrows)} ({where}): {line}" for (where, line), arrows in alike.items()]
     return "; ".join(told[:SHOWN]) + (f"; and {len(told) - SHOWN} findings more" if len(told) > SHOWN else "")
 

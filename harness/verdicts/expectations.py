@@ -22,8 +22,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 
+from harness.model.address import IPFamily, family, with_port
 from harness.model.observation import CLIENTS, OUTSIDE, Ask, Target, pod_of
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.workload import Protocol, TrafficPolicy
@@ -132,7 +133,19 @@ class Cell:
         where = f"{target.port}/{target.protocol}"
         if self.way is Way.LARGE:
             return f"{where} with large requests"
-        return where if self.way is Way.NODE_PORT else f"{self.way} {target.address}:{where}"
+        if self.way is Way.NODE_PORT:
+            return where
+        return f"{self.way} {with_port(target.address, target.port)}/{target.protocol}"
+
+    @property
+    def family(self) -> IPFamily:
+        """The family of the address asked."""
+        return family(self.key.target.address)
+
+    @property
+    def place(self) -> str:
+        """What is said beside the node: the address asked when it is not the node's own one; its family if IPv6."""
+        return self.at or ("" if self.family is IPFamily.V4 else str(self.family))
 
     @property
     def plain(self) -> bool:
@@ -140,13 +153,13 @@ class Cell:
         return self.way is Way.NODE_PORT and not pod_of(self.vantage) and self.vantage != CLIENTS
 
     @property
-    def promise(self) -> tuple[str, int, str]:
-        """What cells of one Service port have in common."""
-        return self.service, self.key.target.port, str(self.key.target.protocol)
+    def promise(self) -> tuple[str, int, str, str]:
+        """What cells of one Service port and family have in common."""
+        return self.service, self.key.target.port, str(self.key.target.protocol), str(self.family)
 
     def __str__(self) -> str:
-        """``outside → n1, default/web-service 80 on 30008/TCP``; ``outside → n1 (10.0.0.5), …`` at another address."""
-        where = f"{self.node} ({self.at})" if self.at else self.node
+        """``outside → n1, default/web-service 80 on 30008/TCP``; ``n1 (10.0.0.5)`` elsewhere, ``n1 (IPv6)``."""
+        where = f"{self.node} ({self.place})" if self.place else self.node
         return f"{self.vantage} → {where}, {self.service} {self.port} on {self.nodeport}"
 
 
@@ -237,7 +250,7 @@ def _promised(cell: Cell, service: PlannedService, node: PlannedNode) -> bool:
 
 def allowed(source: str, networks: Sequence[str]) -> bool:
     """Whether an address lies in one of the networks."""
-    return any(IPv4Address(source) in IPv4Network(network) for network in networks)
+    return any(ip_address(source) in ip_network(network) for network in networks)
 
 
 def _node_ports(plan: Plan) -> list[tuple[PlannedService, PlannedPort]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
+from harness.model.address import IPFamily
 from harness.model.observation import NodeFacts
 from harness.verdicts.expectations import Expected
 from harness.verdicts.shape import Shape, Symptom
@@ -23,6 +24,11 @@ class Finding:
     endpoint: Expected | None = None
     other: str = ""
     directs: tuple[str, ...] = field(default=())
+
+    @property
+    def family(self) -> IPFamily:
+        """The family of the addresses that it was found at."""
+        return self.symptoms[0].view.cell.family if self.symptoms else IPFamily.V4
 
     @property
     def key(self) -> tuple[str, str, str, str]:

@@ -10,7 +10,7 @@ INSIDE: dict[str, Cause] = {
         "Its node leads it to the Service's pods, but what should come back to the pod itself is lost: without "
         "masquerade the pod sees its own address as the client's and answers past the translation, or the bridge does "
         "not send frames back to the port they came from{other}.",
-        "harness exec {home} -- nft list table ip nodeport (look for `masquerade`)",
+        "harness exec {home} -- nft list table {table} (look for `masquerade`)",
         RESTART,
     ),
     "pods-cut-off": Cause(

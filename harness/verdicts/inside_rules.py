@@ -38,6 +38,8 @@ def explain(symptoms: Sequence[Symptom], found: Sequence[Finding]) -> list[Findi
 def _echo(symptom: Symptom, finding: Finding) -> bool:
     """Whether a finding about the plain cells explains a symptom inside."""
     cell = symptom.view.cell
+    if finding.symptoms and finding.family is not cell.family:
+        return False
     homes = {endpoint.node for endpoint in cell.endpoints if endpoint.pod in symptom.view.silent}
     if finding.endpoint is not None and finding.cause not in WHOLE_NODE:
         same = symptom.what == finding.endpoint.pod or symptom.what in finding.other.split(", ")

@@ -85,9 +85,9 @@ def _unreachable(tallies: Tallies, facts: Sequence[NodeFacts]) -> frozenset[str]
     return frozenset(tallies.lost) | {node.node for node in facts if not node.reachable}
 
 
-def _even_promises(cells: Sequence[Cell], tallies: Tallies) -> set[tuple[str, int, str]]:
+def _even_promises(cells: Sequence[Cell], tallies: Tallies) -> set[tuple[str, int, str, str]]:
     """Service ports whose picks, over all cells together, are dealt in turn rather than drawn."""
-    tables: dict[tuple[str, int, str], list[list[int]]] = {}
+    tables: dict[tuple[str, int, str, str], list[list[int]]] = {}
     for cell in cells:
         if cell.depth is Depth.SPREAD and cell.plain and not cell.weights:
             tables.setdefault(cell.promise, []).append(tallies.of(cell).both.of(cell.endpoints))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.model.forwarder import FORWARDERS
-from harness.model.observation import NodeFacts, Unready
+from harness.model.observation import Facts6, NodeFacts, Unready
 from harness.model.verdict import Status, Verdict
 
 CHECK = "node-state"
@@ -39,9 +39,21 @@ def faults_of(facts: NodeFacts, generation: int | None) -> list[str]:
     faults += [f"route missing: {route}" for route in facts.missing_routes]
     if facts.network_drift:
         faults.append(f"its pod network was altered, to mend it: {'; '.join(facts.network_drift[:3])}")
+    if facts.six is not None:
+        faults += _faults6(facts.six)
     faults += [f"pod not running: {pod}" for pod in facts.pods_not_running]
     faults += [f"holds {each.pod} for unready {since(each)}: {each.why}" for each in facts.unready]
     return faults
+
+
+def _faults6(six: Facts6) -> list[str]:
+    """What is wrong with the half of IPv6."""
+    faults = [] if six.table_present else ["its nftables table of IPv6 is gone"]
+    if six.table_present and not six.masquerade_present:
+        faults.append("its table of IPv6 has no masquerade rule")
+    if not six.forwards:
+        faults.append("net.ipv6.conf.all.forwarding is 0")
+    return faults + [f"route missing: {route}" for route in six.missing_routes]
 
 
 def since(unready: Unready) -> str:

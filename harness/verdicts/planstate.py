@@ -20,12 +20,12 @@ def judge_plan(plan: Plan) -> tuple[Verdict, ...]:
 
 
 def _verdict(service: PlannedService, plan: Plan) -> Verdict:
-    ours = {pod.address for pod in plan.pods}
+    ours = plan.pods_by_address
     ends = {endpoint.address for port in service.ports for endpoint in port.endpoints}
-    pods = ends & ours
+    pods = {ours[each].key for each in ends if each in ours}
     evidence = {"pods": len(pods), "selector": dict(service.selector)}
-    if ends - ours:
-        strange = ", ".join(sorted(ends - ours))
+    if ends - ours.keys():
+        strange = ", ".join(sorted(ends - ours.keys()))
         status, told = Status.SKIP, f"not probed: {strange} is no pod of this plan, so who answers cannot be told"
     elif pods:
         status, told = Status.PASS, f"{len(pods)} {'pod' if len(pods) == 1 else 'pods'} behind it"

@@ -15,6 +15,7 @@ from harness.model.verdict import Status, Verdict
 from harness.verdicts import stats
 from harness.verdicts.controls import Direct, Directs, state, target_of
 from harness.verdicts.expectations import Cell, Depth, Expected
+from harness.verdicts.families import facts_of
 from harness.verdicts.stages import unseen_pods
 from harness.verdicts.tally import Counts, Tallies
 
@@ -205,7 +206,8 @@ def shapes(
             if cell.plain and cell.promise == promise and tallies.of(cell).both.n
         )
         if views:
-            shape = Shape(views, {node.node: node for node in facts}, directs, unreachable, generation)
+            of_nodes = {node.node: facts_of(node, views[0].cell.family) for node in facts}
+            shape = Shape(views, of_nodes, directs, unreachable, generation)
             shape.pending = [each for view in views for each in _symptoms(view, sick.get(str(view.cell), []))]
             found.append(shape)
     return found

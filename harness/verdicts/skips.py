@@ -17,6 +17,8 @@ CHECKS = {
     "udp": ("answers",),
     "external-addresses": ("answers",),
     "internal-policy": ("dropped",),
+    "ipv6": ("answers",),
+    "affinity-ipv6": ("affinity",),
 }
 """The checks that a feature which a forwarder has not takes away. Other features are of things no check asks for."""
 
@@ -45,7 +47,7 @@ def sampled(plan: Plan, looked_at: int, seed: int) -> tuple[Verdict, ...]:
 
 def left_out(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str]) -> tuple[Verdict, ...]:
     """One SKIP for each vantage point and Service port, and each forwarder's lack, that ``expectations`` leaves out."""
-    return (*_of_clients(plan, vantages, addresses), *_of_forwarders(plan), *_cluster_ips(plan), *_external(plan))
+    return (*clients_left_out(plan, vantages, addresses), *_of_forwarders(plan), *_cluster_ips(plan), *_external(plan))
 
 
 def _of_forwarders(plan: Plan) -> Iterator[Verdict]:
@@ -59,7 +61,8 @@ def _of_forwarders(plan: Plan) -> Iterator[Verdict]:
             yield Verdict(check, subject, Status.SKIP, told, node=name, service=each.service, evidence=evidence)
 
 
-def _of_clients(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str]) -> Iterator[Verdict]:
+def clients_left_out(plan: Plan, vantages: Sequence[str], addresses: Mapping[str, str]) -> Iterator[Verdict]:
+    """One SKIP for each vantage point whose address is not known, and Service port with an allow list."""
     known = {node.name for node in plan.nodes} | addresses.keys()
     return (
         _unknown_client(vantage, service.key, f"{port.port} on {port.node_port}/{port.protocol}", networks)

@@ -188,7 +188,9 @@ def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
         late=sum(ms >= LATE_MS for ms in timed),
         set_aside=len(attempts) - len(usable),
         sources=Counter(
-            attempt.seen_source.rpartition(":")[0] for pod, attempt in named if attempt.seen_source and pod not in near
+            attempt.seen_source.rpartition(":")[0].strip("[]")
+            for pod, attempt in named
+            if attempt.seen_source and pod not in near
         ),
         details=Counter(f"{attempt.outcome}: {attempt.detail}" for attempt in failed if attempt.detail),
         connect_ms=tuple(timed),
@@ -244,7 +246,7 @@ def _share(cell: Cell, counts: Counts) -> Share:
         promise=str(cell.depth),
         way=str(cell.way),
         service_port=cell.port,
-        at=cell.at,
+        at=cell.place,
     )
 
 

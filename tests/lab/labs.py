@@ -13,11 +13,13 @@ from harness.session.lab import Lab
 
 
 @contextmanager
-def with_nodes(folder: Path, count: int = 3, releases: tuple[str, ...] = ("bookworm",)) -> Iterator[Lab]:
-    """A lab in ``folder`` with so many nodes, and nothing on them."""
+def with_nodes(
+    folder: Path, count: int = 3, releases: tuple[str, ...] = ("bookworm",), *, dual_stack: bool | None = None
+) -> Iterator[Lab]:
+    """A lab in ``folder`` with so many nodes, and nothing on them; with IPv6 addresses too where that is asked."""
     lab = Lab.at(folder, "test", "nspawn")
     try:
-        lab.driver.up(Wish(count, releases), lambda _text: None)
+        lab.driver.up(Wish(count, releases, dual_stack=dual_stack), lambda _text: None)
         yield lab
     finally:
         lab.driver.down(lambda _text: None)

@@ -24,7 +24,17 @@ from harness.drivers.nspawn import (
     ssh,
     state,
 )
-from harness.drivers.nspawn.names import CLIENTS, GATEWAY, MOST_NODES, SUBNETS, Names, node_address, node_name
+from harness.drivers.nspawn.names import (
+    CLIENTS,
+    GATEWAY,
+    GATEWAY6,
+    MOST_NODES,
+    SUBNETS,
+    Names,
+    node_address,
+    node_address6,
+    node_name,
+)
 from harness.drivers.nspawn.state import LabState
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
@@ -69,7 +79,7 @@ class NspawnDriver:
 
     def planned(self, wish: Wish) -> Cluster:
         """The nodes that ``up`` would make, though they do not run."""
-        return self._cluster(LabState("planned", str(self.home), _wished(wish)))
+        return self._cluster(LabState("planned", str(self.home), _wished(wish, state.load(self.names))))
 
     def status(self) -> Cluster | None:
         """The lab when ``up`` finished, all its nodes run and are plugged in, and its two files are there."""
@@ -81,7 +91,7 @@ class NspawnDriver:
 
     def up(self, wish: Wish, progress: Progress) -> Cluster:
         """Make, heal or resize the nodes: those that run stay as they are, those that are off boot from their disks."""
-        wanted = _wished(wish)
+        wanted = _wished(wish, state.load(self.names))
         with lock.alone(self.names, self.lab):
             roots = {release: root.ensure(release, progress) for release in dict.fromkeys(wish.releases)}
             snapshots.carry_through(self.names, self.record)
@@ -179,6 +189,8 @@ class NspawnDriver:
             fabric.make(self.names)
         if fabric.is_routed(wished.nodes):
             fabric.join(self.names)
+        if any(node.address6 for node in wished.nodes):
+            fabric.give_ipv6(self.names)
         if booting or stale:
             fabric.introduce(self.names, wished.nodes, change.kept)
         if booting:
@@ -229,6 +241,7 @@ class NspawnDriver:
             ssh_config=self.home / "ssh_config",
             client_netns=netns.FOLDER / self.names.fabric,
             client_address=GATEWAY,
+            client_address6=GATEWAY6 if any(node.address6 for node in known.nodes) else "",
             client_range=CLIENTS,
         )
 
@@ -238,8 +251,8 @@ def _numbers(names: Names, machines: set[str]) -> list[int]:
     return [int(suffix) for suffix in suffixes if suffix.isdigit()]
 
 
-def _wished(wish: Wish) -> tuple[Node, ...]:
-    """The nodes wished for.
+def _wished(wish: Wish, known: LabState | None) -> tuple[Node, ...]:
+    """The nodes wished for, with IPv6 as those have that are there when the wish leaves that open.
 
     Raises :class:`UsageError` for a number or a release that cannot be.
     """
@@ -247,13 +260,23 @@ def _wished(wish: Wish) -> tuple[Node, ...]:
         raise UsageError(f"{wish.count} nodes cannot be", hint=f"1 to {MOST_NODES}")
     if not 1 <= wish.subnets <= SUBNETS:
         raise UsageError(f"{wish.subnets} networks cannot be", hint=f"1 to {SUBNETS}")
+    if wish.subnets > 1 and wish.dual_stack:
+        raise UsageError("nodes on two networks have IPv4 alone so far", hint="leave --subnets or --ip-families out")
     unknown = [release for release in wish.releases if release not in recipe.RELEASES]
     if unknown or not wish.releases:
         raise UsageError(
             f"there is no node root for {', '.join(unknown) or 'no release'}",
             hint=f"known releases: {', '.join(recipe.RELEASES)}",
         )
+    dual = wish.dual_stack
+    if dual is None:
+        dual = wish.subnets == 1 and known is not None and any(node.address6 for node in known.nodes)
     return tuple(
-        Node(node_name(number), node_address(number, wish.subnets), wish.releases[(number - 1) % len(wish.releases)])
+        Node(
+            node_name(number),
+            node_address(number, wish.subnets),
+            wish.releases[(number - 1) % len(wish.releases)],
+            address6=node_address6(number) if dual else "",
+        )
         for number in range(1, wish.count + 1)
     )

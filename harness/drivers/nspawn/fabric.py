@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 
-from harness.drivers.nspawn.names import CLIENTS, GATEWAY, ROUTED, SUBNETS, Names, node_address
+from harness.drivers.nspawn.names import CLIENTS, GATEWAY, GATEWAY6, ROUTED, SUBNETS, Names, node_address
 from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
 from harness.support import netns, process
@@ -89,6 +89,18 @@ def is_routed(nodes: Sequence[Node]) -> bool:
     return len({node.address.rpartition(".")[0] for node in nodes}) > 1
 
 
+def give_ipv6(names: Names) -> None:
+    """Give the outside client its IPv6 address, if it has none yet.
+
+    Raises :class:`DriverError`.
+    """
+    words = ["ip", "-n", names.fabric, "address", "replace", f"{GATEWAY6}/64", "dev", "br0", "nodad"]
+    try:
+        process.check(words, what="giving the lab's network IPv6")
+    except RigError as error:
+        raise DriverError(str(error), hint="`harness up --ip-families IPv4` does without") from error
+
+
 def neighbours(names: Names, nodes: Sequence[Node]) -> str:
     """What each of these nodes is to know of its neighbours beforehand, as an ``ip -batch`` file.
 
@@ -99,7 +111,10 @@ def neighbours(names: Names, nodes: Sequence[Node]) -> str:
     """
     many = len(nodes) ** 2 > _TABLE
     known = [
-        f"neighbour replace {node.address} lladdr {names.mac(node.address)} dev eth0 nud permanent" for node in nodes
+        f"neighbour replace {address} lladdr {names.mac(node.address)} dev eth0 nud permanent"
+        for node in nodes
+        for address in (node.address, node.address6)
+        if address
     ]
     others = [f"route replace {ROUTED} via GATEWAY"] if is_routed(nodes) else []
     return "\n".join(["neighbour flush dev eth0 nud permanent", *others, *(known if many else [])]) + "\n"

@@ -50,7 +50,8 @@ def start(names: Names, node: Node) -> None:
     machine = names.machine(node.name)
     groups = cgroups.make(machine)
     root = disk.root(names.folder / node.name)
-    network = (names.fabric, fabric.port(node.name), node.address, names.mac(node.address))
+    addresses = (node.address, node.address6 or "-")
+    network = (names.fabric, fabric.port(node.name), *addresses, names.mac(node.address))
     words = (machine, str(names.folder / node.name), str(root), *network, *map(str, groups))
     try:
         # The supervisor lets go of our pipes once it has said its pid, so this call ends no sooner.

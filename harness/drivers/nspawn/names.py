@@ -12,6 +12,9 @@ LABS = Path("/var/lib/nodeport-harness/labs")
 GATEWAY = "192.168.56.1"
 """The outside client's address, in the fabric."""
 
+GATEWAY6 = "fd00:192:168:56::1"
+"""Its IPv6 address, on a network of two families (RFC 4193: unique local)."""
+
 ROUTED = "192.168.56.0/23"
 """All of the lab's networks: that of the gateway, and the second one that nodes may be on."""
 SUBNETS = 2
@@ -75,3 +78,8 @@ def node_name(number: int) -> str:
 def node_address(number: int, subnets: int = 1) -> str:
     """The address of the node ``number``, from 1: 192.168.56.11 is the first, 192.168.57.12 may be the second."""
     return f"192.168.{56 + (number - 1) % subnets}.{10 + number}"
+
+
+def node_address6(number: int) -> str:
+    """Its IPv6 address, where it has one: the same digits, fd00:192:168:56::11."""
+    return f"fd00:192:168:56::{10 + number}"

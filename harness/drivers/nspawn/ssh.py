@@ -81,6 +81,7 @@ def inventory(names: Names, cluster: Cluster) -> str:
             "ansible_host": node.address,
             "ansible_user": "root",
             "nodeport_address": node.address,
+            **({"nodeport_address6": node.address6} if node.address6 else {}),
             "harness_release": node.release,
         }
         for node in cluster.nodes

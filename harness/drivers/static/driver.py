@@ -132,12 +132,17 @@ class StaticDriver:
                 f"{wish.count} nodes are asked for, but {self.source} has {len(machines)}",
                 hint="leave --nodes out, and add machines to the inventory",
             )
+        if wish.dual_stack:
+            raise UsageError(
+                "machines have the addresses they have", hint="nodeport_address6 of each says its IPv6 one"
+            )
         return machines
 
     def _cluster(self, machines: Sequence[Machine], uid: str, missing: Mapping[str, str] | None = None) -> Cluster:
         without = missing or {}
         netns = {machine.client_netns for machine in machines if machine.client_netns}
         client = {machine.client_address for machine in machines if machine.client_address}
+        client6 = {machine.client_address6 for machine in machines if machine.client_address6}
         clients = {machine.client_range for machine in machines if machine.client_range}
         return Cluster(
             lab=self.lab,
@@ -153,6 +158,7 @@ class StaticDriver:
             client_netns=Path(netns.pop()) if netns else None,
             client_address=client.pop() if client else "",
             client_range=clients.pop() if clients else "",
+            client_address6=client6.pop() if client6 else "",
             missing=tuple(Missing(name, why) for name, why in without.items()),
             become_passwords=self._passwords(machines),
         )
@@ -166,14 +172,14 @@ def _node(machine: Machine, addresses: Sequence[str]) -> Node:
     others = tuple(each for each in addresses if each.partition("/")[0] != machine.address)
     return Node(
         machine.name, machine.address, forwarder=machine.forwarder, other_addresses=others,
-        pod_network=machine.pod_network,
+        pod_network=machine.pod_network, address6=machine.address6,
         nodeport_addresses=machine.nodeport_addresses,
     )  # fmt: skip
 
 
 def _digest(machines: Sequence[Machine]) -> str:
     return hashlib.sha256(
-        repr([(m.name, m.address, m.ssh, sorted(m.variables.items())) for m in machines]).encode()
+        repr([(m.name, m.address, m.address6, m.ssh, sorted(m.variables.items())) for m in machines]).encode()
     ).hexdigest()
 
 
@@ -203,6 +209,7 @@ def _inventory(cluster: Cluster, machines: Sequence[Machine]) -> str:
         machine.name: {
             "ansible_host": machine.name,  # a Host of ssh_config, which has all the rest
             "nodeport_address": machine.address,
+            **({"nodeport_address6": machine.address6} if machine.address6 else {}),
             **machine.variables,
         }
         for machine in machines

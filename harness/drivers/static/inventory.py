@@ -45,6 +45,8 @@ class Machine:
     forwarder: str = ""
     nodeport_addresses: tuple[str, ...] = ()
     pod_network: str = ""
+    address6: str = ""
+    client_address6: str = ""
 
     @property
     def become_password(self) -> str:
@@ -119,6 +121,7 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
         text("nodeport_client_netns"), text("nodeport_client_address"), text("nodeport_client_range"),
         text("nodeport_forwarder"),
         _words(known.get("nodeport_addresses")), text("nodeport_pod_network"),
+        text("nodeport_address6"), text("nodeport_client_address6"),
     )  # fmt: skip
 
 

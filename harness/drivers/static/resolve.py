@@ -21,7 +21,8 @@ WANTED = (
     "ansible_become", "ansible_become_user", "ansible_become_method", "ansible_become_exe", "ansible_become_flags",
     "ansible_become_password", "ansible_become_pass", "ansible_password", "ansible_ssh_pass",
     "nodeport_address", "nodeport_client_netns", "nodeport_client_address", "nodeport_client_range",
-    "nodeport_forwarder", "nodeport_addresses", "nodeport_pod_network",
+    "nodeport_forwarder", "nodeport_addresses", "nodeport_pod_network", "nodeport_address6",
+    "nodeport_client_address6",
 )  # fmt: skip
 OF_ROLES = ("preflight_", "node_base_", "pod_network_", "workload_", "forwarder_")
 """What the names of settings of our roles begin with."""

@@ -182,6 +182,10 @@ class VagrantDriver:
                 f"{wish.count} nodes are asked for, but {settings.FILE} has {len(machines)}",
                 hint="leave --nodes out, and add machines to that file",
             )
+        if wish.dual_stack:
+            raise UsageError(
+                "machines of Vagrant have IPv4 alone so far", hint="driver nspawn, or an inventory of your own"
+            )
         return machines
 
     def _cluster(self, machines: Sequence[settings.Machine]) -> Cluster:

@@ -162,3 +162,40 @@ def test_a_network_that_cannot_be_right_is_refused(podnet: ModuleType, tmp_path:
     with pytest.raises(SystemExit) as ended:
         podnet.wanted(path)
     assert str(ended.value).startswith(f"{path}: ")
+
+
+SIX = {
+    "pod_range": "fd00:10:244::/64",
+    "gateway": "fd00:10:244::1",
+    "routes": [{"to": "fd00:10:244:1::/64", "via": "fd00::2"}, {"to": "fd00:10:96::/112", "via": "fd00:10:244::1"}],
+}
+GATEWAY6 = ipaddress.IPv6Interface("fd00:10:244::1/64")
+
+
+def test_a_network_of_both_families(podnet: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "network.json").write_text(json.dumps({**NETWORK, "ipv6": SIX}))
+    network = podnet.wanted(tmp_path / "network.json")
+    assert network.gateway6 == GATEWAY6
+    assert network.routes6 == {"fd00:10:244:1::/64": "via fd00::2", "fd00:10:96::/112": "dev cni0"}
+    missing = ["address add fd00:10:244::1/64 dev cni0 nodad"]
+    assert list(podnet.address6_changes("cni0", GATEWAY6, RIGHT)) == missing
+    both = {**RIGHT, "addr_info": [ADDRESS, {"family": "inet6", "local": "fd00:10:244::1", "prefixlen": 64}]}
+    assert list(podnet.address6_changes("cni0", GATEWAY6, both)) == []
+    assert list(podnet.address6_changes("cni0", None, both)) == ["address delete fd00:10:244::1/64 dev cni0"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gateway": "10.244.0.1"},
+        {"gateway": "fd00:10:245::1"},
+        {"pod_range": "10.244.0.0/24"},
+        {"routes": NETWORK["routes"]},
+        {"routes": [{"to": "fd00:10:244:1::/64", "via": "fd00::2%eth0"}]},
+    ],
+    ids=str,
+)
+def test_families_do_not_mix(podnet: ModuleType, tmp_path: Path, change: dict[str, Any]) -> None:
+    (tmp_path / "network.json").write_text(json.dumps({**NETWORK, "ipv6": {**SIX, **change}}))
+    with pytest.raises(SystemExit, match="not a pod network"):
+        podnet.wanted(tmp_path / "network.json")

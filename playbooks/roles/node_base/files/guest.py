@@ -37,7 +37,7 @@ def obstacles(settings):
         saved = {f"{family} {name}": table for name, table in firewall.from_iptables(printed(saver)).items()}
         found.update(saved)
         by_iptables.update(saved)
-    others = {name: table for name, table in found.items() if name != "ip nodeport"}
+    others = {name: table for name, table in found.items() if name not in ("ip nodeport", "ip6 nodeport")}
     return {
         "firewalls": list(blocking(others, by_iptables, packets(settings))),
         "node_port_rivals": list(rivals(nft)),

@@ -112,6 +112,12 @@ def forwards():
     return (IPV4 / "ip_forward").read_text().strip() == "1" and not talks
 
 
+def forwarding6():
+    """What the role node_base may change where there is IPv6, as the settings of :func:`as_found`."""
+    ipv6 = Path("/proc/sys/net/ipv6/conf")
+    return {str(path.relative_to("/proc/sys")): path.read_text().strip() for path in sorted(ipv6.glob("*/forwarding"))}
+
+
 def drift(program):
     """What the program would change by itself, ``None`` when it is not there or cannot say."""
     said = printed(str(PROGRAMS / program), "check")
@@ -142,6 +148,7 @@ def main(settings="{}"):
         "files": files(),
         "enabled": [path.name for path in Path("/etc/systemd/system/multi-user.target.wants").glob("nodeport*")],
         "forwards": forwards(),
+        "sysctls6": forwarding6(),
         "before": json.loads(BEFORE.read_text()) if BEFORE.exists() else {},
         "now": {} if BEFORE.exists() else as_found(),
         "network": drift("podnet"),

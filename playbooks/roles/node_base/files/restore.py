@@ -16,6 +16,7 @@ from pathlib import Path
 BEFORE = Path("/var/lib/nodeport/before.json")
 SETTINGS = Path("/proc/sys")
 NETNS = Path("/run/netns")
+FIRST = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 
 
 def run(*words):
@@ -27,9 +28,9 @@ def run(*words):
 
 
 def sysctls(wanted, change):
-    """Set the settings that differ; that of ``ip_forward`` comes first, for the kernel sets others along with it."""
+    """Set the settings that differ; those for all interfaces come first, for the kernel sets others along with them."""
     done = {}
-    for path, value in sorted(wanted.items(), key=lambda item: item[0] != "net/ipv4/ip_forward"):
+    for path, value in sorted(wanted.items(), key=lambda item: item[0] not in FIRST):
         file = SETTINGS / path
         if file.exists() and file.read_text().strip() != value:
             done[path] = value

@@ -33,8 +33,9 @@ OVERHEAD = 50  # of VXLAN: an Ethernet header (14) within VXLAN (8), UDP (8) and
 class Network:
     """What is wanted: ``gateway`` with its prefix, ``peers`` as {pod range: node address}, ``routes`` as {range: way}.
 
-    ``vxlan`` is ``None``, or the VNI and the UDP port. A range by way of the node's own gateway (that of Services) goes
-    into the bridge: what is sent there is translated on its way out, but without a route it would not even be sent.
+    ``gateway6`` and ``routes6`` are those of IPv6, if there is any; ``vxlan`` is ``None``, or the VNI and the port. A
+    range by way of the node's own gateway (that of Services) goes into the bridge: what is sent there is translated on
+    its way out, but without a route it would not even be sent.
     """
 
     def __init__(self, told):
@@ -50,12 +51,24 @@ class Network:
         if told.get("mode") == "vxlan":
             self.address = ipaddress.IPv4Address(told["address"])
             self.vxlan = _number(told["vxlan"]["vni"], 24), _number(told["vxlan"]["port"], 16)
+        self.gateway6, self.routes6 = _six(told["ipv6"]) if "ipv6" in told else (None, {})
         self.routes = {
             str(to): f"dev {BRIDGE}" if to not in self.peers else self._way(to, via) for to, via in ways.items()
         }
 
     def _way(self, to, via):
         return f"via {to[1]} dev {VXLAN} onlink" if self.vxlan else f"via {via}"
+
+
+def _six(told):
+    pod_range = ipaddress.IPv6Network(told["pod_range"])
+    gateway = ipaddress.IPv6Interface(f"{told['gateway']}/{pod_range.prefixlen}")
+    if gateway.network != pod_range:
+        raise ValueError(f"the gateway {gateway.ip} is not in the pod range {pod_range}")
+    ways = {ipaddress.IPv6Network(route["to"]): ipaddress.IPv6Address(route["via"]) for route in told["routes"]}
+    if "%" in str([gateway, *ways, *ways.values()]):
+        raise ValueError("an address has a zone")
+    return gateway, {str(to): f"dev {BRIDGE}" if via == gateway.ip else f"via {via}" for to, via in ways.items()}
 
 
 def _number(value, bits):
@@ -91,11 +104,21 @@ def our_routes():
     return tables["main"], tables[TABLE]
 
 
+def our_routes6():
+    """The same of IPv6."""
+    return {
+        route["dst"]: f"via {route['gateway']}" if "gateway" in route else f"dev {route.get('dev', '')}"
+        for route in ask("-6", "route", "show", "proto", PROTOCOL)
+    }
+
+
 def changes(path):
     """The commands from what is to what is wanted: those of ``ip``, and those of ``bridge``, which begin with fdb."""
     network, present, (routes, own) = wanted(path), links(), our_routes()
     size, tunnel = mtu(network, present), present.get(VXLAN)
     yield from bridge_changes(network.gateway, present.get(BRIDGE), size)
+    yield from address6_changes(BRIDGE, network.gateway6, present.get(BRIDGE))
+    yield from route_changes(network.routes6, our_routes6())
     if tunnel and not (network.vxlan and is_right(network, tunnel)):
         yield f"link delete {VXLAN}"
         routes, own = ({to: way for to, way in table.items() if VXLAN not in way} for table in (routes, own))
@@ -191,6 +214,17 @@ def address_changes(name, wanted_address, link):
     yield from (f"address delete {other} dev {name}" for other in sorted(has - {str(wanted_address)}))
 
 
+def address6_changes(name, wanted_address, link):
+    """The commands that leave a link with one IPv6 address besides its link-local one, or none."""
+    infos = link["addr_info"] if link else []
+    has = {f"{info['local']}/{info['prefixlen']}" for info in infos if info["family"] == "inet6"}
+    has = {each for each in has if not each.startswith("fe80:")}
+    if wanted_address and str(wanted_address) not in has:
+        # nodad: usable at once, also while no pod is there and the bridge has no carrier
+        yield f"address add {wanted_address} dev {name} nodad"
+    yield from (f"address delete {other} dev {name}" for other in sorted(has - {str(wanted_address)}))
+
+
 def route_changes(routes, present, table=""):
     """The commands for the routes; only a route of ours is ever replaced, one of somebody else is a failure to add."""
     yield from (f"route delete {to} proto {PROTOCOL}{table}" for to in sorted(set(present) - set(routes)))
@@ -225,6 +259,7 @@ def removal():
     main, own = our_routes()
     yield from route_changes({}, main)
     yield from route_changes({}, own, f" table {TABLE}")
+    yield from route_changes({}, our_routes6())
     yield from rule_changes(set(), our_rules())
     yield from (f"link delete {name}" for name in (VXLAN, BRIDGE) if name in links())
 

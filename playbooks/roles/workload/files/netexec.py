@@ -206,7 +206,8 @@ def _dial_http(host, port, request):
     from urllib.request import ProxyHandler, build_opener
 
     try:
-        with build_opener(ProxyHandler({})).open(f"http://{host}:{port}/{request}", timeout=DIAL_SECONDS) as reply:
+        named = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        with build_opener(ProxyHandler({})).open(f"http://{named}:{port}/{request}", timeout=DIAL_SECONDS) as reply:
             return reply.read(MAX_BODY).decode(errors="replace")
     except urllib.error.HTTPError as reply:  # a status above 399 is an answer too
         with reply:
@@ -218,7 +219,7 @@ def _dial_http(host, port, request):
 def _dial_udp(host, port, request):
     import socket
 
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as asker:
         asker.settimeout(DIAL_SECONDS)
         asker.connect(address)

@@ -19,7 +19,7 @@ import netexec
 BACKLOG = 4096
 AT_ONCE = 128
 READ = 65536
-ANY = "0.0.0.0"  # a pod serves on every address of its own namespace
+ANY, ANY6 = "0.0.0.0", "::"  # a pod serves on every address of its own namespace
 IDLE_SECONDS = 600.0
 DRAIN_SECONDS = 2.0
 LINGER_SECONDS = (
@@ -27,6 +27,11 @@ LINGER_SECONDS = (
 )
 DIALS = 32
 NOW = socket.MSG_DONTWAIT  # per call: a flag costs nothing, making each new socket non-blocking is a system call
+
+
+def named(address):
+    """A peer as ``address:port``, in brackets when it is of IPv6."""
+    return f"[{address[0]}]:{address[1]}" if len(address) > 2 else f"{address[0]}:{address[1]}"
 
 
 class Connection:
@@ -38,7 +43,7 @@ class Connection:
     __slots__ = ("client", "dialling", "draining", "events", "inbox", "outbox", "since", "sock")
 
     def __init__(self, sock, address, now):
-        self.sock, self.client, self.since = sock, f"{address[0]}:{address[1]}", now
+        self.sock, self.client, self.since = sock, named(address), now
         self.inbox = self.outbox = b""
         self.events, self.draining, self.dialling = 0, False, False
 
@@ -64,7 +69,9 @@ class Server:
     def listen(self, port, protocol, host=ANY):
         """Open one port and return its number, which the kernel chooses when it is given as 0."""
         kind = socket.SOCK_DGRAM if protocol == "UDP" else socket.SOCK_STREAM
-        sock = socket.socket(socket.AF_INET, kind)
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+        if ":" in host:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setblocking(False)
         if protocol == "UDP":
             sock.bind((host, port))
@@ -302,7 +309,7 @@ class Server:
         for _ in range(AT_ONCE):
             try:
                 data, address = sock.recvfrom(2048)
-                said = netexec.datagram(self.pod, data, f"{address[0]}:{address[1]}")
+                said = netexec.datagram(self.pod, data, named(address))
                 if said is not None:
                     sock.sendto(said, address)
             except OSError:  # none is left, or the answer cannot be sent: datagrams may be lost

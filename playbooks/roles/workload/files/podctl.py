@@ -100,6 +100,7 @@ def faults_of(pod):
             yield f"{field} {pod.get(field)!r} is not a name"
     try:
         ipaddress.IPv4Address(pod.get("address"))
+        ipaddress.IPv6Address(str(pod.get("address6", "::1")).replace("%", "a zone is no part of it"))
     except ValueError as error:
         yield str(error)
     for listen in pod["listens"]:
@@ -127,11 +128,12 @@ def identity(pod):
     grace, restart = pod.get("termination_grace_period_seconds", 30), RESTARTS[pod.get("restart_policy", "Always")]
     # As the kubelet has it: out of memory, the kernel ends all that is in the pod.
     limit = f"MemoryMax={pod['memory_limit']}\nOOMPolicy=kill\n" if "memory_limit" in pod else ""
+    six = f"Environment=POD_ADDRESS6={pod['address6']}\n" if "address6" in pod else ""
     return (
         f"[Unit]\nDescription=Pod {name_of(pod)}\n\n[Service]\n"
         f"SyslogIdentifier={pod['name']}\nTimeoutStopSec={max(1, grace)}\nRestart={restart}\n{limit}"
         f"Environment=POD_NAMESPACE={pod['namespace']} POD_NAME={pod['name']} POD_UID={pod['uid']}\n"
-        f'Environment=POD_ADDRESS={pod["address"]} "POD_LISTENS={listens}" POD_PROGRAM={program()}\n'
+        f'Environment=POD_ADDRESS={pod["address"]} "POD_LISTENS={listens}" POD_PROGRAM={program()}\n{six}'
     )
 
 
@@ -249,6 +251,8 @@ def reconcile(path, change):
     network = json.loads(NETWORK.read_text()) if NETWORK.exists() else {}
     if pods and not network:
         sys.exit(f"{NETWORK} is missing: pods need the pod network (role pod_network)")
+    if "ipv6" not in network and any("address6" in pod for pod in pods.values()):
+        sys.exit(f"{NETWORK} has no IPv6, which pods need (role pod_network)")
     remove, make = difference(pods, network)
     gone = [told_name(key) for key in remove if key not in make]
     if change and (remove or make):

@@ -12,6 +12,7 @@ NETNS = Path("/run/netns")
 BRIDGE_MTU = Path("/sys/class/net/cni0/mtu")
 LINK = re.compile(r"pod([0-9a-f]{8})")
 ELSEWHERE = "192.0.2.1"  # RFC 5737: an address that is nobody's, so the way to it is the default route
+ELSEWHERE6 = "2001:db8::1"  # RFC 3849: the same of IPv6
 INSIDE = "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec ip -batch -"
 
 
@@ -31,10 +32,16 @@ def is_whole(link):
 
 def reaches_out(key, pod, network):
     """Whether the pod sends from its own address by way of its gateway: its network is as it was made."""
-    asked = ["ip", "-netns", f"pod-{key}", "-json", "route", "get", ELSEWHERE]
-    answer = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
-    route = json.loads(answer.stdout)[0] if answer.returncode == 0 else {}
-    return (route.get("prefsrc"), route.get("gateway")) == (pod["address"], network["gateway"])
+    ways = [(ELSEWHERE, pod["address"], network["gateway"])]
+    if "address6" in pod:
+        ways.append((ELSEWHERE6, pod["address6"], network["ipv6"]["gateway"]))
+    for elsewhere, address, gateway in ways:
+        asked = ["ip", "-netns", f"pod-{key}", "-json", "route", "get", elsewhere]
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        route = json.loads(answer.stdout)[0] if answer.returncode == 0 else {}
+        if (route.get("prefsrc"), route.get("gateway")) != (address, gateway):
+            return False
+    return True
 
 
 def alias_of(pod):
@@ -77,6 +84,12 @@ def attach(pods, network):
             f"link set lo up\naddress add {pods[key]['address']}/{prefix} dev eth0\nlink set eth0 up\n"
             f"route add default via {network['gateway']}\n"
         )
+        if "address6" in pods[key]:  # nodad: it can be asked as soon as the pod runs
+            six = network["ipv6"]
+            set_up += (
+                f"address add {pods[key]['address6']}/{six['pod_range'].partition('/')[2]} dev eth0 nodad\n"
+                f"route add ::/0 via {six['gateway']}\n"
+            )
         run("ip", "netns", "exec", f"pod-{key}", "sh", "-euc", INSIDE, stdin=set_up)
 
     with ThreadPoolExecutor(8) as pool:

@@ -3,10 +3,11 @@
 HTTP/1.1 on TCP, one command a datagram on UDP. Three headers are ours, on every HTTP answer: Nodeport-Pod,
 Nodeport-Pod-Uid and Nodeport-Client (who the pod saw).
 
-Configured by the environment: POD_NAME, POD_UID, POD_LISTENS ("80/TCP 53/UDP"); POD_DELAY_SHUTDOWN, the seconds that it
-serves on after SIGTERM, not ready any more (0); POD_REQUEST_SECONDS, the longest that one request may take to arrive
-(30). After the delay it takes nobody new, ends what is under way, and then itself. SIGUSR1 makes it not ready, SIGUSR2
-ready again: it answers as ever, but says so to who asks for its health. Standard library only.
+Configured by the environment: POD_NAME, POD_UID, POD_LISTENS ("80/TCP 53/UDP"); POD_ADDRESS6, if it has one;
+POD_DELAY_SHUTDOWN, the seconds that it serves on after SIGTERM, not ready any more (0); POD_REQUEST_SECONDS, the
+longest that one request may take to arrive (30). After the delay it takes nobody new, ends what is under way, and then
+itself. SIGUSR1 makes it not ready, SIGUSR2 ready again: it answers as ever, but says so to who asks for its health.
+Standard library only.
 """
 
 import os
@@ -14,7 +15,7 @@ import signal
 import socket
 import sys
 
-from netexec_server import Server
+from netexec_server import ANY6, Server
 
 
 class Pod:
@@ -41,6 +42,10 @@ def main():
     pod = Pod(os.environ["POD_NAME"], os.environ["POD_UID"])
     server = Server(pod, float(os.environ.get("POD_REQUEST_SECONDS", "30")))
     opened = [f"{server.listen(int(port), protocol)}/{protocol}" for port, protocol in listens]
+    if os.environ.get("POD_ADDRESS6"):
+        for name in opened:
+            port, _, protocol = name.partition("/")
+            server.listen(int(port), protocol, ANY6)
     delay = float(os.environ.get("POD_DELAY_SHUTDOWN", "0"))
     signal.signal(signal.SIGTERM, lambda *_: server.leave(delay))
     signal.signal(signal.SIGINT, lambda *_: server.leave(0))

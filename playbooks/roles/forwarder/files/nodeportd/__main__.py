@@ -78,11 +78,15 @@ def render(file: str) -> int:
     """Print the nftables text of a state."""
     from nodeportd import ruleset
     from nodeportd.endpoints import effective
+    from nodeportd.families import in_ipv6
 
     wanted = read(file)
     if wanted is None:
         return 1
-    print(ruleset.full(effective(wanted)), end="")
+    found = effective(wanted)
+    print(ruleset.full(found), end="")
+    if found.six is not None:
+        print(in_ipv6(ruleset.full(found.six)), end="")
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nodeportd.endpoints import Effective
 
-BACKENDS = {"nftables": "nodeportd.nft", "socat": "nodeportd.socat"}
+BACKENDS = {"nftables": "nodeportd.dual", "socat": "nodeportd.socat"}
 """The module of each backend, by the name that a state uses; imported when it is asked for."""
 
 
@@ -52,11 +52,13 @@ FEATURES = frozenset({
     "allowed-sources",          # the allow list of nodePorts
     "localhost",                # nodePorts answer on 127.0.0.1
     "udp",                      # UDP at all
+    "ipv6",                     # all of this at IPv6 addresses
+    "affinity-ipv6",            # sessionAffinity ClientIP there
 })  # fmt: skip
 """All there is to promise beyond TCP on nodePorts."""
 
 PROMISED = {
-    "nftables": FEATURES - {"localhost"},
+    "nftables": FEATURES - {"localhost", "affinity-ipv6"},
     "socat": frozenset({"affinity", "localhost", "udp"}),
 }
 """What each backend promises; what happens instead is in its file."""

@@ -37,23 +37,24 @@ def forget(places: Allowed) -> int:
     """Delete the UDP flows that are meant for one of the places and led elsewhere than allowed; how many there were.
 
     One that was not translated began before its place led anywhere: it goes where that does now. Where a place leads
-    nowhere, such a flow is somebody else's.
+    nowhere, such a flow is somebody else's. The places are of one family.
 
     Raises :class:`OSError`.
     """
     stale = 0
+    family = socket.AF_INET6 if any(":" in address for address, _, _ in places) else socket.AF_INET
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as netlink:
         netlink.settimeout(5)
-        for flow in list(_udp_flows(netlink)):
+        for flow in list(_udp_flows(netlink, family)):
             may = places.get((flow.meant[0], "udp", flow.meant[1]))
             if may is not None and (may or flow.served != flow.meant) and flow.served not in may:
                 stale += 1
-                _delete(netlink, flow)
+                _delete(netlink, family, flow)
     return stale
 
 
-def _udp_flows(netlink: socket.socket) -> Iterator[Flow]:
-    _send(netlink, _GET, _REQUEST | _DUMP, b"")
+def _udp_flows(netlink: socket.socket, family: int) -> Iterator[Flow]:
+    _send(netlink, family, _GET, _REQUEST | _DUMP, b"")
     for _ in range(_MOST_MESSAGES):
         for kind, body in _messages(netlink.recv(_BUFFER)):
             if kind in (_DONE, _ERROR):
@@ -66,13 +67,13 @@ def _udp_flows(netlink: socket.socket) -> Iterator[Flow]:
                 yield Flow(original, meant, served)
 
 
-def _delete(netlink: socket.socket, flow: Flow) -> None:
-    _send(netlink, _DELETE, _REQUEST | _ACK, _attribute(_TUPLE_ORIG | _NESTED, flow.original))
+def _delete(netlink: socket.socket, family: int, flow: Flow) -> None:
+    _send(netlink, family, _DELETE, _REQUEST | _ACK, _attribute(_TUPLE_ORIG | _NESTED, flow.original))
     netlink.recv(_BUFFER)  # that it is gone already is as good
 
 
-def _send(netlink: socket.socket, kind: int, flags: int, attributes: bytes) -> None:
-    body = struct.pack("=BBH", socket.AF_INET, 0, 0) + attributes
+def _send(netlink: socket.socket, family: int, kind: int, flags: int, attributes: bytes) -> None:
+    body = struct.pack("=BBH", family, 0, 0) + attributes
     netlink.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body)
 
 
@@ -100,6 +101,9 @@ def _ends(raw: bytes) -> tuple[int, tuple[str, int], tuple[str, int]]:
     """Protocol number, source and destination of a tuple; the ports of anything but TCP and UDP are 0."""
     parts = dict(_attributes(raw))
     addresses, protocol = dict(_attributes(parts.get(_TUPLE_IP, b""))), dict(_attributes(parts.get(_TUPLE_PROTO, b"")))
-    source, destination = (socket.inet_ntoa(addresses.get(which, bytes(4))[:4]) for which in (1, 2))
+    if 3 in addresses:  # CTA_IP_V6_SRC and _DST
+        source, destination = (socket.inet_ntop(socket.AF_INET6, addresses[which][:16]) for which in (3, 4))
+    else:
+        source, destination = (socket.inet_ntoa(addresses.get(which, bytes(4))[:4]) for which in (1, 2))
     ports = [int.from_bytes(protocol.get(which, b"\0\0")[:2], "big") for which in (2, 3)]
     return protocol.get(1, b"\0")[0], (source, ports[0]), (destination, ports[1])

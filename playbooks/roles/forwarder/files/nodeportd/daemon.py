@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nodeportd import backend, healthz, state, status
 from nodeportd.backend import Backend, BackendError
-from nodeportd.endpoints import NOTHING, Current, Effective, changed
+from nodeportd.endpoints import NOTHING, Current, Effective, same
 from nodeportd.notify import log, notify, write
 from nodeportd.prober import Prober, now
 from nodeportd.reading import Reading
@@ -83,7 +83,7 @@ class Daemon:
         unready = self.prober.unready
         self._tell_changes(unready)
         effective = self._current.bring(wanted, unready)
-        if now() >= self._again_at or (not self._again and changed(self._in_force, effective) != ([], [])):
+        if now() >= self._again_at or (not self._again and not same(self._in_force, effective)):
             self._bring(wanted, effective)
         else:
             self._unready, self._changes, self._in_force = unready, self.prober.changes, effective
@@ -114,11 +114,11 @@ class Daemon:
     def _carry_out(self, wanted: state.State, effective: Effective) -> None:
         """Hand it to its backend; when that is not the one of before, remove the traces of all others."""
         before = self._backend
-        same = before is not None and before.name == wanted.backend
-        it = before if before is not None and same else backend.get(wanted.backend)
+        stays = before is not None and before.name == wanted.backend
+        it = before if before is not None and stays else backend.get(wanted.backend)
         it.apply(effective)
         self._backend = it
-        if not same:
+        if not stays:
             others = [before] if before else [backend.get(name) for name in backend.BACKENDS if name != it.name]
             for other in others:
                 other.remove()

@@ -7,15 +7,16 @@ that end but still serve. A policy ``Local`` keeps to endpoints of this node.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from nodeportd import families
 from nodeportd.state import Endpoint, Port, Service, State
 
 FEW = 100
 """So many forwards are compared with each other; more by their hashes."""
 
 Target = tuple[str, int]
-"""The IPv4 address and port of an endpoint."""
+"""The address and port of an endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Effective:
 
     One that was made from another says by whose ``mark`` it is ``after``, and which Services it ``touched``: all others
     are the very same, so that :func:`changed` need not look at them.
+    ``six`` is the same of IPv6, if the node has such an address; all else is of IPv4 then.
     """
 
     node: str
@@ -59,6 +61,7 @@ class Effective:
     mark: object = field(default_factory=object, compare=False, repr=False)
     after: object = field(default=None, compare=False, repr=False)
     touched: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    six: Effective | None = None
 
     @property
     def forwards(self) -> Iterator[Forward]:
@@ -71,8 +74,13 @@ NOTHING = Effective("", (), (), {})
 
 def effective(state: State, unready: Collection[str] = ()) -> Effective:
     """What shall be in force while the pods in ``unready`` (``namespace/name``) are not ready."""
+    four, six = families.Split().of(state)
+    return _effective(four, unready, _effective(six, unready) if six is not None else None)
+
+
+def _effective(state: State, unready: Collection[str], six: Effective | None = None) -> Effective:
     services = {service.key: tuple(forwards_of(service, state.node, unready)) for service in state.services}
-    return Effective(state.node, state.addresses, state.cluster_ranges, services)
+    return Effective(state.node, state.addresses, state.cluster_ranges, services, six=six)
 
 
 def changed(old: Effective, new: Effective) -> tuple[list[Forward], list[Forward]]:
@@ -84,6 +92,13 @@ def changed(old: Effective, new: Effective) -> tuple[list[Forward], list[Forward
     come = [each for key in differ for each in now.get(key, ())]
     stays = [each for each in gone if each in come] if len(gone) + len(come) < FEW else set(gone) & set(come)
     return [each for each in gone if each not in stays], [each for each in come if each not in stays]
+
+
+def same(old: Effective, new: Effective) -> bool:
+    """Whether everything leads where it led, in both families."""
+    if changed(old, new) != ([], []) or (old.six is None) != (new.six is None):
+        return False
+    return old.six is None or new.six is None or changed(old.six, new.six) == ([], [])
 
 
 def forwards_of(service: Service, node: str, unready: Collection[str]) -> Iterable[Forward]:
@@ -109,6 +124,20 @@ class Current:
     """Where everything leads now, followed from change to change: only what a change touches is thought through."""
 
     def __init__(self) -> None:
+        self._split = families.Split()
+        self._four, self._six = _Current(), _Current()
+
+    def bring(self, state: State, unready: Collection[str] = ()) -> Effective:
+        """The same as :func:`effective`; tuples of what stays as it was are those of before."""
+        four, six = self._split.of(state)
+        found = self._four.bring(four, unready)
+        return found if six is None else replace(found, six=self._six.bring(six, unready))
+
+
+class _Current:
+    """The same of one family."""
+
+    def __init__(self) -> None:
         self._services: tuple[Service, ...] = ()
         self._node = ""
         self._unready: frozenset[str] = frozenset()
@@ -118,7 +147,7 @@ class Current:
         self._mark: object = None
 
     def bring(self, state: State, unready: Collection[str] = ()) -> Effective:
-        """The same as :func:`effective`; tuples of what stays as it was are those of before."""
+        """What :class:`Current` does."""
         unready = frozenset(unready)
         touched = {key for pod in unready ^ self._unready for key in self._of_pod.get(pod, ())}
         self._unready = unready

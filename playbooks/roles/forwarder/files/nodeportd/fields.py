@@ -22,11 +22,22 @@ _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"({_OCTET})\.{_OCTET}\.{_OCTET}\.{_OCTET}")
 
 
-def fields(value: Any, known: Mapping[str, type], where: str, reasons: list[str]) -> Mapping[str, Any] | None:
-    """The mapping, if it has exactly the known fields, each of its type (``true`` is no whole number)."""
+def fields(
+    value: Any,
+    known: Mapping[str, type],
+    where: str,
+    reasons: list[str],
+    optional: Mapping[str, type] | None = None,
+) -> Mapping[str, Any] | None:
+    """The mapping, if it has exactly the known fields, each of its type (``true`` is no whole number).
+
+    Those that are ``optional`` may be missing.
+    """
     if type(value) is not dict:
         reasons.append(f"{where}: {shown(value)} is not a mapping")
         return None
+    if optional and not value.keys().isdisjoint(optional):
+        known = {**known, **{name: kind for name, kind in optional.items() if name in value}}
     if value.keys() == known.keys() and all(type(value[field]) is kind for field, kind in known.items()):
         return value
     reasons.extend(f"{where}: field {field} is missing" for field in known if field not in value)
@@ -64,7 +75,11 @@ def whole(value: int, least: int, most: int, where: str, reasons: list[str]) -> 
 
 
 def address(value: Any, where: str, reasons: list[str]) -> str:
-    """The IPv4 address of a machine."""
+    """The address of a machine; one of IPv6 as the kernel writes it (RFC 5952), so that texts can be compared."""
+    if type(value) is str and ":" in value:
+        if not _is_machine6(value):
+            reasons.append(f"{where}: {shown(value)} is not the IPv6 address of a machine")
+        return value
     match = _IPV4.fullmatch(value) if type(value) is str else None
     if match is None:
         what = "the IPv4 address of a machine" if type(value) is not str else "an IPv4 address"
@@ -72,6 +87,15 @@ def address(value: Any, where: str, reasons: list[str]) -> str:
     elif match[1] not in _USUAL:
         reasons.append(f"{where}: {shown(value)} is not the IPv4 address of a machine")
     return str(value)
+
+
+def _is_machine6(text: str) -> bool:
+    try:
+        found = ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    odd = found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified or found.ipv4_mapped
+    return not odd and str(found) == text and "%" not in text
 
 
 def addresses(values: list[Any], where: str, reasons: list[str]) -> Iterator[str]:
@@ -82,13 +106,15 @@ def addresses(values: list[Any], where: str, reasons: list[str]) -> Iterator[str
 
 
 def networks(values: list[Any], where: str, reasons: list[str]) -> Iterator[str]:
-    """IPv4 networks such as ``10.244.0.0/16``, each once."""
+    """Networks such as ``10.244.0.0/16``, each once."""
     for index, value in enumerate(values):
         _once(values, index, where, reasons)
         try:
-            yield str(ipaddress.IPv4Network(value if type(value) is str and "/" in value else "none"))
+            yield str(
+                ipaddress.ip_network(value if type(value) is str and "/" in value and "%" not in value else "none")
+            )
         except ValueError:
-            reasons.append(f"{where}[{index}]: {shown(value)} is not an IPv4 network such as 10.244.0.0/16")
+            reasons.append(f"{where}[{index}]: {shown(value)} is not an IP network such as 10.244.0.0/16")
 
 
 def _once(values: list[Any], index: int, where: str, reasons: list[str]) -> None:

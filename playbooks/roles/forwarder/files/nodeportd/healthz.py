@@ -6,6 +6,7 @@ Source: pkg/proxy/healthcheck/service_health.go; any path is answered.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 from collections.abc import Collection, Mapping
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import Any, NamedTuple
 
+from nodeportd.families import halves, is_ipv6
 from nodeportd.state import State
 
 SERVER = "nodeportd"
@@ -34,16 +36,19 @@ def of_state(state: State, unready: Collection[str] = ()) -> Checks:
     found = {}
     for service in state.services:
         if service.health_check_node_port:
+            _, four, six = halves(service)  # a pod counts once, whatever its addresses
             own = {
                 endpoint.address
-                for port in service.ports
+                for port in (four or six or service).ports
                 for endpoint in port.endpoints
                 if endpoint.node == state.node
                 and not endpoint.terminating
                 and (endpoint.always or endpoint.pod not in unready)
             }
             health = Health(service.key, len(own))
-            found.update({(address, service.health_check_node_port): health for address in state.addresses})
+            for address in state.addresses:
+                if (six if is_ipv6(address) else four) is not None:
+                    found[address, service.health_check_node_port] = health
     return found
 
 
@@ -95,6 +100,7 @@ class _Server(ThreadingTCPServer):
     allow_reuse_address = True
 
     def __init__(self, place: tuple[str, int], health: Health) -> None:
+        self.address_family = socket.AF_INET6 if is_ipv6(place[0]) else socket.AF_INET
         super().__init__(place, _Handler)
         self.health = health
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)

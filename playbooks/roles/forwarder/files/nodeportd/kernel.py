@@ -15,8 +15,6 @@ from nodeportd.backend import BackendError
 from nodeportd.ruleset import TABLE, Step
 
 _CLONE_NEWNET = 0x40000000
-_FAMILY = TABLE.partition(" ")[0]
-_OURS = re.compile(rf"^table {TABLE} \{{\n(.*?)^\}}", re.DOTALL | re.MULTILINE)
 _NO_TABLE = "No such file or directory"
 
 
@@ -26,6 +24,8 @@ class KernelError(BackendError):
 
 class Kernel:
     """Transactions on, and listings of, our own table in the network namespace of this process."""
+
+    table_name = TABLE
 
     def __init__(self) -> None:
         self._nft = nftables.Nftables()
@@ -50,7 +50,7 @@ class Kernel:
             self.apply("\n".join(step.first))
         if step.changes:
             try:
-                self._writer.write(TABLE, step.changes)
+                self._writer.write(self.table_name, step.changes)
             except OSError as error:
                 raise KernelError(str(error)) from None
         if step.last:
@@ -61,15 +61,21 @@ class Kernel:
 
         Raises :class:`KernelError`.
         """
+        family = self.table_name.partition(" ")[0]
+        ours = re.compile(rf"^table {self.table_name} \{{\n(.*?)^\}}", re.DOTALL | re.MULTILINE)
         self._nft.set_terse_output(True)
         try:
-            found = [self._nft.cmd(f"list {kinds} {_FAMILY}") for kinds in ("sets", "maps", "chains")]
+            found = [self._nft.cmd(f"list {kinds} {family}") for kinds in ("sets", "maps", "chains")]
         finally:
             self._nft.set_terse_output(False)
         for code, _, error in found:
             if code != 0:
                 raise KernelError(_reason(error))
-        return listing.parse("".join(body for _, shown, _ in found for body in _OURS.findall(shown)))
+        return listing.parse(self.heard("".join(body for _, shown, _ in found for body in ours.findall(shown))))
+
+    def heard(self, text: str) -> str:
+        """What nftables says of our table, in the words in which it is spoken to."""
+        return text
 
     def elements(self, name: str) -> str:
         """A map or set of our table as nftables lists it, with the time that elements have left; empty when none.
@@ -78,7 +84,7 @@ class Kernel:
         """
         self._nft.set_stateless_output(False)
         try:
-            code, shown, error = self._nft.cmd(f"list map {TABLE} {name}")
+            code, shown, error = self._nft.cmd(f"list map {self.table_name} {name}")
         finally:
             self._nft.set_stateless_output(True)
         if code != 0 and _NO_TABLE not in error:
@@ -90,7 +96,7 @@ class Kernel:
 
         Raises :class:`KernelError`.
         """
-        code, shown, error = self._nft.cmd(f"list table {TABLE}")
+        code, shown, error = self._nft.cmd(f"list table {self.table_name}")
         if code == 0:
             return str(shown)
         if _NO_TABLE in error:
@@ -98,7 +104,7 @@ class Kernel:
         raise KernelError(_reason(error))
 
 
-def drift(text: str) -> tuple[str, ...]:
+def drift(text: str, door: type[Kernel] = Kernel) -> tuple[str, ...]:
     """What of our table is not as the full ``text`` would make it, a line each; nothing when it is exactly so.
 
     The wanted table is made in a network namespace of its own for a moment and listed by the same nftables, so
@@ -106,13 +112,13 @@ def drift(text: str) -> tuple[str, ...]:
 
     Raises :class:`KernelError`, also without CAP_SYS_ADMIN.
     """
-    found = Kernel().table()
+    found = door().table()
     with fresh_network():
-        pattern = Kernel()
+        pattern = door()
         pattern.apply(text)
         wanted = pattern.table()
     if found is None or wanted is None:
-        return (f"- table {TABLE}",)
+        return (f"- table {door.table_name}",)
     return tuple(listing.differences(listing.parse(wanted), listing.parse(found)))
 
 

@@ -1,4 +1,4 @@
-"""The nftables backend: the table ``ip nodeport``, changed by what differs."""
+"""The table ``ip nodeport``, changed by what differs; ``dual`` has the backend, with that of IPv6 beside it."""
 
 from __future__ import annotations
 
@@ -95,8 +95,3 @@ def conntrack_forget(places: flows.Allowed) -> None:
         conntrack.forget(places)
     except OSError as error:
         print(f"UDP flows to former endpoints go on until they are silent: {error}", file=sys.stderr, flush=True)
-
-
-def make() -> Nftables:
-    """The backend in the network namespace of this process."""
-    return Nftables(kernel.Kernel())

@@ -33,7 +33,8 @@ class Attempt:
     def __init__(self, check: Check, now: float, selector: selectors.BaseSelector) -> None:
         self.check, self.deadline = check, now + check.timeout_seconds
         self._selector, self._got, self._waits = selector, b"", True
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        family = socket.AF_INET6 if ":" in check.address else socket.AF_INET
+        self._sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 
     def begin(self) -> Answer | None:
         """Start it; an answer when it fails at once."""
@@ -97,7 +98,7 @@ def request(check: Check) -> bytes:
     """The HTTP request; headers of the check win over those that every request has, as in the kubelet."""
     own = {name.lower() for name, _ in check.headers}
     usual = [
-        ("Host", check.host or f"{check.address}:{check.port}"),
+        ("Host", check.host or (f"[{check.address}]" if ":" in check.address else check.address) + f":{check.port}"),
         ("User-Agent", AGENT),
         ("Accept", "*/*"),
         ("Connection", "close"),

@@ -28,6 +28,10 @@ _STATE = {"version": int, "generation": int, "node": str, "backend": str, "addre
 _SERVICE = {"namespace": str, "name": str, "cluster_addresses": list, "external_addresses": list,
             "affinity_seconds": int, "external_traffic_policy": str, "internal_traffic_policy": str,
             "allowed_sources": list, "health_check_node_port": int, "ports": list}  # fmt: skip
+_OF_SERVICE = {"ip_families": list}
+"""May be missing, which means IPv4 alone."""
+
+_FAMILIES = ("IPv4", "IPv6")
 _PORT = {"name": str, "protocol": str, "port": int, "node_port": int, "endpoints": list}
 _ENDPOINT = {"address": str, "port": int, "node": str, "pod": str, "always": bool, "terminating": bool}
 
@@ -79,6 +83,7 @@ class Service:
     internal_local: bool = False
     allowed_sources: tuple[str, ...] = ()
     health_check_node_port: int = 0
+    families: tuple[str, ...] = ("IPv4",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ def read_service(value: Any, where: str) -> Service:
     Raises :class:`StateError`.
     """
     reasons: list[str] = []
-    given = fields.fields(value, _SERVICE, where, reasons)
+    given = fields.fields(value, _SERVICE, where, reasons, _OF_SERVICE)
     service = _service(given, where, reasons) if given is not None else None
     if service is None or reasons:
         raise StateError(reasons)
@@ -156,7 +161,7 @@ def _state(document: Any, reasons: list[str]) -> State:
 def _services(values: list[Any], reasons: list[str]) -> Iterator[Service]:
     for index, value in enumerate(values):
         where = f"services[{index}]"
-        given = fields.fields(value, _SERVICE, where, reasons)
+        given = fields.fields(value, _SERVICE, where, reasons, _OF_SERVICE)
         if given is not None:
             yield _service(given, where, reasons)
 
@@ -168,6 +173,9 @@ def _service(given: Mapping[str, Any], where: str, reasons: list[str]) -> Servic
     fields.whole(given["health_check_node_port"], 0, 65535, f"{where}.health_check_node_port", reasons)
     for policy in ("external_traffic_policy", "internal_traffic_policy"):
         fields.word(given[policy], _POLICIES, f"{where}.{policy}", reasons)
+    families = given.get("ip_families", ["IPv4"])
+    for index, family in enumerate(families):
+        fields.word(family, _FAMILIES, f"{where}.ip_families[{index}]", reasons)
     return Service(
         key=f"{given['namespace']}/{given['name']}",
         ports=tuple(_ports(given["ports"], where, reasons)),
@@ -178,6 +186,7 @@ def _service(given: Mapping[str, Any], where: str, reasons: list[str]) -> Servic
         internal_local=given["internal_traffic_policy"] == "Local",
         allowed_sources=tuple(fields.networks(given["allowed_sources"], f"{where}.allowed_sources", reasons)),
         health_check_node_port=given["health_check_node_port"],
+        families=tuple(families),
     )
 
 

@@ -1,0 +1,169 @@
+"""Services of both families on three nodes: green in both, and red in the one that is broken, on the node that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.model.cluster import Cluster
+from harness.model.plan import Plan
+from harness.model.progress import silent
+from harness.model.verdict import Status
+from harness.session import run, survey
+from harness.session.lab import Lab
+from tests.lab.faults import Injection, injected
+from tests.lab.labs import with_nodes
+
+pytestmark = pytest.mark.lab
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "dual-stack.yaml"
+MORE = """\
+apiVersion: v1
+kind: Service
+metadata:
+  name: local
+  annotations: {nodeport.harness/health-check-node-port: "30099"}
+spec:
+  type: NodePort
+  ipFamilyPolicy: PreferDualStack
+  ipFamilies: [IPv6, IPv4]
+  externalTrafficPolicy: Local
+  selector: {app: few}
+  ports: [{port: 80, nodePort: 30081}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: few}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: few}}
+  template:
+    metadata: {labels: {app: few}}
+    spec:
+      containers:
+      - name: few
+        image: nginx
+        ports: [{containerPort: 80}, {containerPort: 53, protocol: UDP}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: four}
+spec:
+  type: NodePort
+  selector: {app: web}
+  ports: [{port: 80, nodePort: 30084}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns}
+spec:
+  type: NodePort
+  ipFamilyPolicy: RequireDualStack
+  selector: {app: few}
+  ports: [{port: 53, protocol: UDP, nodePort: 30053}]
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: few-clients
+  annotations: {nodeport.harness/allowed-sources: "192.168.56.0/24"}
+spec:
+  type: NodePort
+  ipFamilyPolicy: RequireDualStack
+  selector: {app: web}
+  ports: [{port: 80, nodePort: 30082}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: nobody}
+spec:
+  type: NodePort
+  ipFamilyPolicy: RequireDualStack
+  ports: [{port: 80, nodePort: 30083}]
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("dual-stack")
+    (folder / "more.yaml").write_text(MORE)
+    with with_nodes(folder, dual_stack=True) as lab:
+        run.apply_only(lab, [str(EXAMPLE), str(folder / "more.yaml")], silent)
+        yield lab
+
+
+def test_both_families_are_green(cluster: Cluster, plan: Plan) -> None:
+    found = survey.survey(cluster, plan, silent)
+    amiss = [each for each in found.verdicts if each.status not in (Status.PASS, Status.SKIP)]
+    assert [f"{each.check} {each.subject}: {each.summary}" for each in amiss] == []
+    asked = {(share.service, share.way, "IPv6" in share.place) for share in found.shares}
+    assert {("default/both", way, six) for way in ("nodePort", "ClusterIP") for six in (False, True)} <= asked
+    assert ("default/six", "nodePort", True) in asked
+    assert ("default/six", "nodePort", False) not in asked
+    assert ("default/four", "nodePort", True) not in asked
+    promises = {share.promise for share in found.shares if "IPv6" in share.place}
+    assert {"spread", "coverage", "refused", "silent"} <= promises
+    of_six = {each.check for each in found.verdicts if "(IPv6)" in each.subject and each.status is Status.PASS}
+    assert {"answers", "coverage", "spread", "hairpin", "source", "dropped", "refused", "health-check"} <= of_six
+
+
+@pytest.mark.parametrize(
+    ("injection", "cause"),
+    [
+        pytest.param(
+            Injection(
+                "n2",
+                "nft delete table ip6 nodeport",
+                "! nft list table ip6 nodeport && nft list table ip nodeport",
+                "systemctl restart nodeportd.service",
+            ),
+            "ruleset-flushed",
+            id="its table of IPv6 is gone",
+        ),
+        pytest.param(
+            Injection(
+                "n1",
+                "sysctl -q -w net.ipv6.conf.all.forwarding=0",
+                "test $(cat /proc/sys/net/ipv6/conf/all/forwarding) = 0",
+                "sysctl -q -w net.ipv6.conf.all.forwarding=1",
+            ),
+            "ip-forward",
+            id="it does not forward IPv6",
+        ),
+        pytest.param(
+            Injection(
+                "n3",
+                "ip -6 route delete fd00:10:244::/64",
+                "! ip -6 route show fd00:10:244::/64 | grep -q .",
+                "systemctl reload nodeport-network.service",
+            ),
+            "route-missing",
+            id="a route of IPv6 is missing",
+        ),
+    ],
+)
+def test_a_broken_half_of_a_node_is_red_and_the_other_green(
+    injection: Injection, cause: str, cluster: Cluster, plan: Plan
+) -> None:
+    with injected(cluster, injection):
+        found = survey.survey(cluster, plan, silent)
+    red = [each for each in found.verdicts if each.status is Status.FAIL]
+    probed = [each for each in red if each.check != "node-state"]
+    assert {each.node for each in red if each.check == "node-state"} == {injection.node}
+    assert probed
+    assert [each.subject for each in probed if "(IPv6)" not in each.subject] == []
+    assert {each.node for each in probed} >= {injection.node}
+    told = [each for each in found.diagnoses if each.cause == cause]
+    assert {each.node for each in told} == {injection.node}, [each.title for each in found.diagnoses]
+    assert all(each.title.endswith("(IPv6)") for each in found.diagnoses)
+
+
+def test_a_second_run_changes_nothing(lab: Lab, cluster: Cluster, plan: Plan) -> None:
+    """Neither the plan nor, as the playbook looks, anything on the nodes."""
+    found = run.apply_only(lab, [str(EXAMPLE), str(lab.folder / "more.yaml")], silent)
+    assert found is not None
+    again = lab.applied_plan(cluster)
+    assert again is not None
+    assert again.generation == plan.generation

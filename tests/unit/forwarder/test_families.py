@@ -1,0 +1,122 @@
+"""A node of two families of addresses: each has what concerns it, in its own words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nodeportd import healthz, places, ruleset, state
+from nodeportd.endpoints import Current, effective, same
+from nodeportd.families import Split, in_ipv6
+
+CASE = Path(__file__).parents[2] / "cases/forwarder/everything-a-service-promises/state.json"
+
+
+def four() -> state.State:
+    """A state of IPv4 alone, with all that a Service may promise."""
+    return state.parse(CASE.read_bytes())
+
+
+def dual() -> state.State:
+    """The same with an IPv6 address for the node, its Service of both families, and one more of IPv6 alone."""
+    document: dict[str, Any] = json.loads(CASE.read_text())
+    document["addresses"].append("fd00::11")
+    document["cluster_ranges"].append("fd00:10:244::/56")
+    (both,) = document["services"]
+    six = [{**end, "address": f"fd00:244::1{end['address'].split('.')[2]}"} for end in both["ports"][0]["endpoints"]]
+    only = {**both, "name": "six", "ip_families": ["IPv6"], "cluster_addresses": ["fd00:10:96::8"]}
+    only |= {"external_addresses": [], "ports": [{**both["ports"][0], "node_port": 30009, "endpoints": six}]}
+    both |= {"ip_families": ["IPv4", "IPv6"], "cluster_addresses": ["10.96.0.5", "fd00:10:96::7"]}
+    both["ports"][0]["endpoints"] += six
+    document["services"].append(only)
+    return state.read(document)
+
+
+def test_a_state_of_one_family_is_left_as_it_is() -> None:
+    wanted = four()
+    assert Split().of(wanted)[0] is wanted
+    assert effective(wanted).six is None
+
+
+def test_no_word_and_no_address_of_ipv4_is_in_the_table_of_ipv6() -> None:
+    six = effective(dual()).six
+    assert six is not None
+    text = in_ipv6(ruleset.full(six))
+    assert re.findall(r"\bip\b|ipv4_addr|\bicmp\b|\d+\.\d+\.\d+\.\d+", text) == []
+    assert "table ip6 nodeport {" in text
+    assert "fd00::11 . tcp . " in text
+
+
+def test_no_address_of_ipv6_is_in_the_table_of_ipv4() -> None:
+    assert re.findall(r"[0-9a-f]*::", ruleset.full(effective(dual()))) == []
+
+
+def test_a_service_of_ipv6_alone_is_in_its_table_alone() -> None:
+    wanted = dual()
+    only = wanted.services[1]
+    found = effective(wanted)
+    assert found.six is not None
+    assert only.key not in found.services
+    assert only.key in found.six.services
+
+
+def test_nothing_of_ipv6_remembers_clients() -> None:
+    """nft 1.0.6 ends by an assertion over such a rule, and nodeportd with it."""
+    six = effective(dual()).six
+    assert six is not None
+    assert any(service.affinity_seconds for service in dual().services)
+    assert not any(name.startswith(("stick", "stay", "remember")) for name in places.uses(six))
+
+
+def test_an_allow_list_that_names_nobody_of_a_family_lets_nobody_of_it_in() -> None:
+    wanted = dual()
+    closed = dataclasses.replace(wanted.services[0], allowed_sources=("10.0.0.0/8",))
+    six = effective(dataclasses.replace(wanted, services=(closed,))).six
+    assert six is not None
+    assert " . ::1/128" in ruleset.full(six)
+
+
+def test_halves_of_a_service_that_stays_are_those_of_before() -> None:
+    current, wanted = Current(), dual()
+    first = current.bring(wanted)
+    altered = dataclasses.replace(wanted, services=(wanted.services[0], dataclasses.replace(wanted.services[1])))
+    second = current.bring(altered)
+    assert first.six is not None
+    assert second.six is not None
+    key = wanted.services[0].key
+    assert second.services[key] is first.services[key]
+    assert second.six.services[key] is first.six.services[key]
+    assert same(first, second)
+    assert not same(first, dataclasses.replace(second, six=None))
+
+
+def test_load_balancers_are_told_at_both_families_and_of_each_pod_once() -> None:
+    wanted = dual()
+    asked = dataclasses.replace(wanted.services[0], health_check_node_port=30099)
+    both = dataclasses.replace(wanted, node="n1", services=(asked,))
+    (count,) = {health.endpoints for health in healthz.of_state(both).values()}
+    assert {address for address, _ in healthz.of_state(both)} == set(wanted.addresses)
+    of_four = dataclasses.replace(Split().of(both)[0], node="n1")
+    assert {health.endpoints for health in healthz.of_state(of_four).values()} == {count}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["fe80::1", "::1", "ff02::1", "::", "::ffff:10.0.0.1", "FD00::1", "fd00:0::1", "fd00::1%eth0", "fd00::/64"],
+)
+def test_addresses_that_are_refused(address: str) -> None:
+    document: dict[str, Any] = json.loads(CASE.read_text())
+    document["addresses"] = [address]
+    with pytest.raises(state.StateError, match="is not the IPv6 address of a machine"):
+        state.read(document)
+
+
+def test_a_family_that_there_is_not_is_refused() -> None:
+    document: dict[str, Any] = json.loads(CASE.read_text())
+    document["services"][0]["ip_families"] = ["IPv5"]
+    with pytest.raises(state.StateError, match=r"services\[0\].ip_families\[0\]: \"IPv5\" is neither IPv4 nor IPv6"):
+        state.read(document)
