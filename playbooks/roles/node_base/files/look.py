@@ -58,7 +58,8 @@ def fingerprint(path):
 
 def overlapping(cluster_range):
     """Routes into the pods' range that are neither ours (protocol 77) nor of our bridge, in words."""
-    for route in json.loads(printed("ip", "-json", "-4", "route", "show") or "[]"):
+    family = "-6" if ":" in cluster_range else "-4"
+    for route in json.loads(printed("ip", "-json", family, "route", "show") or "[]"):
         foreign = (
             route.get("protocol") != "77"
             and route.get("dev") not in ("cni0", guest.VXLAN)
@@ -68,12 +69,12 @@ def overlapping(cluster_range):
             yield " ".join(str(route[key]) for key in ("type", "dst", "gateway", "dev") if key in route)
 
 
-def listening(address):
-    """Who else listens where traffic to the node's address would arrive: ``30008/TCP`` → process."""
+def listening(addresses):
+    """Who else listens where traffic to the node's addresses would arrive: ``30008/TCP`` → process."""
     for line in printed("ss", "-Hlntup").splitlines():
         words = line.split()
         host, _, port = words[4].rpartition(":")
-        if host.partition("%")[0].strip("[]") in (*EVERYWHERE, address):
+        if host.partition("%")[0].strip("[]") in (*EVERYWHERE, *addresses):
             process = re.search(r'"(.*?)",pid=(\d+)', line)
             if process and any(unit in unit_of(process[2]) for unit in OUR_UNITS):
                 continue
@@ -128,9 +129,10 @@ def main(settings="{}"):
     """Look, and print."""
     settings = json.loads(settings)
     address, cluster_range = settings.get("address", ""), settings.get("cluster_range", "")
+    address6, range6 = settings.get("address6", ""), settings.get("cluster_range6", "")
     nft = printed("nft", "--version").split()
     bridge = Path("/sys/class/net/cni0").exists()
-    others = dict(listening(address))
+    others = dict(listening([address, address6]))
     found = {
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -138,7 +140,8 @@ def main(settings="{}"):
         "systemd": Path("/run/systemd/system").is_dir(),
         "missing_packages": [name for name, there in NEEDED.items() if not there()],
         "has_address": f"inet {address}/" in printed("ip", "-4", "address", "show"),
-        "overlapping": list(overlapping(cluster_range)) if cluster_range else [],
+        "has_address6": not address6 or f"inet6 {address6}/" in printed("ip", "-6", "address", "show"),
+        "overlapping": [route for each in (cluster_range, range6) if each for route in overlapping(each)],
         "listening": others,
         "far": list(ways.far(settings.get("peers", ()))),
         "vxlan_rivals": list(ways.rivals(settings["vni"], settings["vxlan_port"], others))
