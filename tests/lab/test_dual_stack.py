@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.converge import runner
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.model.verdict import Status
-from harness.session import run, survey
+from harness.session import remote, run, survey
 from harness.session.lab import Lab
+from harness.support import process
 from tests.lab.faults import Injection, injected
 from tests.lab.labs import with_nodes
 
@@ -82,6 +84,22 @@ spec:
   type: NodePort
   ipFamilyPolicy: RequireDualStack
   ports: [{port: 80, nodePort: 30083}]
+"""
+
+
+ASK = """
+import socket, sys
+asker = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+asker.settimeout(5)
+asker.connect((sys.argv[1], int(sys.argv[2])))
+asker.send(b"hostname")
+asker.recv(100)
+"""
+FORGET = """
+import sys
+sys.path.insert(0, "/usr/local/lib/nodeport")
+from nodeportd import conntrack
+print(conntrack.forget({{{place}: frozenset([{targets}])}}))
 """
 
 
@@ -160,6 +178,20 @@ def test_a_broken_half_of_a_node_is_red_and_the_other_green(
     assert all(each.title.endswith("(IPv6)") for each in found.diagnoses)
 
 
+def test_flows_of_udp_to_a_pod_that_goes_are_forgotten(cluster: Cluster, plan: Plan) -> None:
+    """An entry of conntrack that leads where it still may stays; one that does not is deleted."""
+    (dns,) = [service for service in plan.services if service.name == "dns"]
+    pods = [end.address for end in dns.ports[0].endpoints if ":" in end.address]
+    node = plan.node("n1").address6
+    assert cluster.client_netns is not None
+    process.check(["nsenter", f"--net={cluster.client_netns}", "python3", "-c", ASK, node, "30053"], what="asking")
+    allowed = [f"({address!r}, 53)" for address in pods]
+    kept, gone = (FORGET.format(place=(node, "udp", 30053), targets=targets) for targets in (", ".join(allowed), ""))
+    assert remote.run(cluster, "n1", ["python3", "-c", kept]).out == "0\n"
+    assert int(remote.run(cluster, "n1", ["python3", "-c", gone]).out) > 0
+    assert remote.run(cluster, "n1", ["python3", "-c", gone]).out == "0\n"
+
+
 def test_a_second_run_changes_nothing(lab: Lab, cluster: Cluster, plan: Plan) -> None:
     """Neither the plan nor, as the playbook looks, anything on the nodes."""
     found = run.apply_only(lab, [str(EXAMPLE), str(lab.folder / "more.yaml")], silent)
@@ -167,3 +199,13 @@ def test_a_second_run_changes_nothing(lab: Lab, cluster: Cluster, plan: Plan) ->
     again = lab.applied_plan(cluster)
     assert again is not None
     assert again.generation == plan.generation
+
+
+def test_reset_leaves_nothing_of_ipv6(cluster: Cluster, tmp_path: Path) -> None:
+    """Last, for nothing is left on the nodes then."""
+    runner.play("reset.yml", cluster, None, tmp_path / "log", silent)
+    look = "nft list tables; ip -6 route show proto 77; cat /proc/sys/net/ipv6/conf/*/forwarding"
+    for node in cluster.nodes:
+        found = remote.run(cluster, node.name, ["sh", "-c", look])
+        assert found.ok
+        assert set(found.out.split()) == {"0"}, found.out

@@ -49,7 +49,7 @@ class DualNftables:
         self._four.apply(wanted)
         if wanted.six is not None:
             self._six.apply(wanted.six)
-        elif self._had_six:
+        elif self._had_six and _left():
             self._six.remove()
         self._had_six = wanted.six is not None
 
@@ -57,14 +57,22 @@ class DualNftables:
         """See :meth:`nodeportd.backend.Backend.drift`."""
         if wanted.six is not None:
             return self._four.drift(wanted) + self._six.drift(wanted.six)
-        left = Kernel6().table() is not None
-        return self._four.drift(wanted) + ((f"+ table {Kernel6.table_name}",) if left else ())
+        return self._four.drift(wanted) + ((f"+ table {Kernel6.table_name}",) if _left() else ())
 
     def remove(self) -> None:
         """See :meth:`nodeportd.backend.Backend.remove`."""
         self._four.remove()
-        self._six.remove()
+        if _left():
+            self._six.remove()
         self._had_six = False
+
+
+def _left() -> bool:
+    """Whether there is a table of IPv6; on a kernel without IPv6, which has no such tables, there is none."""
+    try:
+        return Kernel6().table() is not None
+    except kernel.KernelError:
+        return False
 
 
 def make() -> DualNftables:
