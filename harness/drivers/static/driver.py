@@ -87,8 +87,9 @@ class StaticDriver:
         progress(f"asking {len(machines)} machines over SSH")
         names = [machine.name for machine in machines]
         missing = inventory.unreachable(whole.ssh_config, names, accept_new=self._accept_new)
-        passwords = {name: whole.become_passwords.get(name) or self._become_password for name in names}
-        missing |= inventory.refused(whole.ssh_config, {name: passwords[name] for name in names if name not in missing})
+        by_sudo = [machine.name for machine in machines if machine.by_sudo and machine.name not in missing]
+        passwords = {name: whole.become_passwords.get(name) or self._become_password for name in by_sudo}
+        missing |= inventory.refused(whole.ssh_config, passwords)
         for name, why in missing.items():
             progress(f"{name} cannot be used: {why}")
         if len(missing) == len(machines):

@@ -49,6 +49,11 @@ class Machine:
     client_address6: str = ""
 
     @property
+    def by_sudo(self) -> bool:
+        """Whether root is got by sudo, as far as the inventory says."""
+        return str(self.variables.get("ansible_become_method") or "sudo") == "sudo"
+
+    @property
     def become_password(self) -> str:
         """The one that the inventory says, empty when it says none."""
         said = (self.variables.get(f"ansible_{each}") for each in ("become_password", "become_pass"))

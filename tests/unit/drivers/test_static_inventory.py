@@ -55,6 +55,11 @@ def test_only_the_group_nodes_where_there_is_one(tmp_path: Path) -> None:
     (alpha,) = inventory.read(written(tmp_path, "hosts.yml", YAML))
     assert (alpha.name, alpha.address) == ("alpha", "10.1.0.11")
     assert alpha.variables["ansible_become_password"] == "secret"  # noqa: S105 - of this test alone
+    assert alpha.become_password == "secret"  # noqa: S105 - of this test alone
+    assert "secret" not in str(alpha)
+    assert alpha.by_sudo
+    other = YAML.replace("ansible_become: true", "ansible_become_method: su")
+    assert not inventory.read(written(tmp_path, "su.yml", other))[0].by_sudo, "its password is not sudo's to judge"
 
 
 def test_secrets_are_for_the_owner_alone(tmp_path: Path) -> None:
