@@ -258,7 +258,8 @@ def test_the_collection_is_built_and_its_playbooks_do_the_same(hand: Hand, tmp_p
     said = process.check([BIN / "ansible-doc", "-t", "role", "nodeport.harness.preflight"], what="ansible-doc",
                          env=hand.environment).out  # fmt: skip
     assert "preflight_accepted" in said
-    assert hand.well("nodeport.harness.site", "--check").count("changed=0 ") == 2, "the same state"
+    found = hand.well("nodeport.harness.site", "--check", "--diff")
+    assert found.count("changed=0 ") == 2, f"not the same state: {found}"
     hand.well("nodeport.harness.reset")
     assert ours(hand) == {"a": 0, "b": 0}
     hand.well("nodeport.harness.site")
