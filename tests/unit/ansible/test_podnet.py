@@ -77,6 +77,27 @@ def test_routes(podnet: ModuleType, wanted: dict[str, str], present: dict[str, s
     assert list(podnet.route_changes(wanted, present)) == commands
 
 
+def test_our_routes_are_known_by_their_way(podnet: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [
+        {"dst": "10.96.0.0/12", "dev": "cni0", "flags": ["linkdown"]},  # no pod is in the bridge
+        {"dst": "10.244.1.0/24", "gateway": "192.168.56.12", "dev": "eth0", "flags": []},
+        {"dst": "10.244.2.0/24", "gateway": "10.244.2.1", "dev": "nodeport-vxlan", "flags": ["onlink"]},
+        {
+            "dst": "192.168.57.13",
+            "gateway": "10.244.2.1",
+            "dev": "nodeport-vxlan",
+            "flags": ["onlink"],
+            "table": "7744",
+        },
+    ]
+    monkeypatch.setattr(podnet, "ask", lambda *_words: shown)
+    tunnel = "via 10.244.2.1 dev nodeport-vxlan onlink"
+    assert podnet.our_routes() == (
+        {"10.96.0.0/12": "dev cni0", "10.244.1.0/24": "via 192.168.56.12", "10.244.2.0/24": tunnel},
+        {"192.168.57.13": tunnel},
+    )
+
+
 def test_the_wanted_network_is_read(podnet: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "network.json").write_text(json.dumps(NETWORK))
     network = podnet.wanted(tmp_path / "network.json")

@@ -100,7 +100,8 @@ def our_routes():
     for route in ask("-4", "route", "show", "table", "all", "proto", PROTOCOL):
         words = [f"via {route['gateway']}"] if "gateway" in route else []
         words += [f"dev {route.get('dev', '')}"] if not words or route.get("dev") == VXLAN else []
-        tables.setdefault(route.get("table", "main"), {})[route["dst"]] = " ".join([*words, *route.get("flags", ())])
+        words += ["onlink"] if "onlink" in route.get("flags", ()) else []  # not linkdown, of a bridge without pods
+        tables.setdefault(route.get("table", "main"), {})[route["dst"]] = " ".join(words)
     return tables["main"], tables[TABLE]
 
 
