@@ -33,6 +33,14 @@ def up(machine: Machines, **environment: str) -> process.Completed:
     return process.run(words, cwd=machine.folder, env={**os.environ, **environment}, timeout=600)
 
 
+def patience(machine: Machines, seconds: int) -> None:
+    """How long Vagrant waits for it to boot."""
+    vagrantfile = machine.folder / "Vagrantfile"
+    text = vagrantfile.read_text()
+    assert "boot_timeout = 600" in text
+    vagrantfile.write_text(text.replace("boot_timeout = 600", f"boot_timeout = {seconds}"))
+
+
 def assert_nothing_is_left(machine: Machines) -> None:
     assert domains.there(machine.folder) == {}
     assert settings.created(machine.folder) == {}
@@ -50,8 +58,10 @@ def test_a_box_that_is_missing(machine: Machines) -> None:
 
 
 def test_kvm_that_is_of_no_use(machine: Machines) -> None:
+    """It is refused at once, or the guest does not get anywhere."""
     if accelerator() == "kvm":
         pytest.skip("a guest runs under KVM here")
+    patience(machine, 10)
     done = up(machine, NODEPORT_ACCELERATOR="kvm")
     assert done.code == 4, done.out + done.err
     assert "NODEPORT_ACCELERATOR=qemu does without" in done.err
@@ -77,10 +87,7 @@ def test_a_subnet_that_is_in_use(machine: Machines) -> None:
 
 
 def test_a_machine_that_does_not_boot_in_time_is_told_with_its_console(machine: Machines) -> None:
-    vagrantfile = machine.folder / "Vagrantfile"
-    text = vagrantfile.read_text()
-    assert "boot_timeout = 600" in text
-    vagrantfile.write_text(text.replace("boot_timeout = 600", "boot_timeout = 5"))
+    patience(machine, 5)
     done = up(machine)
     assert done.code == 4, done.out + done.err
     assert "console of n1 (/var/log/libvirt/qemu/nodeport-" in done.err

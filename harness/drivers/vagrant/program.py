@@ -25,6 +25,8 @@ _KNOWN = (
      "no libvirt answers: start libvirtd; without systemd: `make vm-host`"),
     (r"KVM is not available|could not access KVM|failed to initialize kvm|VT-x|AMD-V|VERR_VMX|VERR_SVM",
      "a guest does not run under KVM here: NODEPORT_ACCELERATOR=qemu does without"),
+    (r"Timed out while waiting for the machine to boot",
+     "what it said on its console tells how far it came; NODEPORT_ACCELERATOR=qemu does without KVM, if that is broken"),
     (r"No space left|ENOSPC|disk full", "the disk is full: the images are in /var/lib/libvirt/images"),
     (r"Cannot allocate memory|cannot set up guest memory",
      "too little memory: less `memory` in inventories/vagrant/nodes.yml"),

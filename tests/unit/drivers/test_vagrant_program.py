@@ -25,6 +25,7 @@ from harness.support import clock, process
         ("error: internal error: cannot set up guest memory 'pc.ram': Cannot allocate memory", "less `memory`"),
         ("Another Vagrant makes or removes the machines of this folder; wait until it has ended.", "wait until"),
         ("Call to virStorageVolUpload failed: write failed: No space left on device", "disk is full"),
+        ("Timed out while waiting for the machine to boot. This means that\nVagrant was unable", "ACCELERATOR=qemu"),
         ("something new", "harness doctor"),
     ],
 )
