@@ -26,7 +26,7 @@ _KNOWN = (
     (r"KVM is not available|could not access KVM|failed to initialize kvm|VT-x|AMD-V|VERR_VMX|VERR_SVM",
      "a guest does not run under KVM here: NODEPORT_ACCELERATOR=qemu does without"),
     (r"Timed out while waiting for the machine to boot",
-     "what it said on its console tells how far it came; NODEPORT_ACCELERATOR=qemu does without KVM, if that is broken"),
+     "what it said on its console tells how far it came; NODEPORT_ACCELERATOR=qemu does without a broken KVM"),
     (r"No space left|ENOSPC|disk full", "the disk is full: the images are in /var/lib/libvirt/images"),
     (r"Cannot allocate memory|cannot set up guest memory",
      "too little memory: less `memory` in inventories/vagrant/nodes.yml"),
