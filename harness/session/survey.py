@@ -89,7 +89,7 @@ def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection, seed: in
             found += verdicts.clients(half.plan, _client_addresses(cluster, seed), seed)
             known += () if cluster.client_range else verdicts.one_client(half.plan)
         found += half.kept((*verdicts.health_checks(half.plan), *verdicts.large(half.plan)))
-    cells = tuple(found)
+    cells = (*found, *verdicts.closed(plan))
     names = [name for cell in cells for name in verdicts.names_of(cell)]
     names += [verdicts.name_of(verdict) for verdict in known]
     selection.check([*names, *(f"node-state: {node.name}" for node in cluster.nodes)])

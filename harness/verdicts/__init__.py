@@ -23,7 +23,7 @@ from harness.verdicts.diagnose import diagnose
 from harness.verdicts.drills import Turnover, course
 from harness.verdicts.drills import judge as judge_drill
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, expectations
-from harness.verdicts.families import Half, facts_of, halves
+from harness.verdicts.families import Half, closed, facts_of, halves
 from harness.verdicts.foreign import diagnose_promised
 from harness.verdicts.healthchecks import health_checks
 from harness.verdicts.inside import inside
@@ -59,6 +59,7 @@ __all__ = [
     "checks_of",
     "clients",
     "clients_left_out",
+    "closed",
     "controls",
     "course",
     "diagnose",

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.model.address import IPFamily, family
-from harness.model.observation import NodeFacts
+from harness.model.observation import OUTSIDE, NodeFacts, Target
 from harness.model.plan import Plan, PlannedNode, PlannedPod, PlannedService
 from harness.model.verdict import Verdict
 from harness.plan.promises import has
-from harness.verdicts.expectations import Cell
+from harness.verdicts.expectations import Cell, CellKey, Depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,21 @@ def six(plan: Plan) -> Plan:
         nodes=tuple(_node(node) for node in plan.nodes),
         pods=tuple(_pod(pod) for pod in plan.pods),
         services=_services(plan, IPFamily.V6),
+    )
+
+
+def closed(plan: Plan) -> tuple[Cell, ...]:
+    """A Service of one family does not answer in the other, on any node: asked from outside."""
+    if len(plan.families) == 1:
+        return ()
+    return tuple(
+        Cell(CellKey(OUTSIDE, target), service.key, port.port, Depth.CLOSED, ())
+        for service in plan.forwarded
+        for port in service.ports
+        if port.node_port is not None and len(service.ip_families) == 1
+        for node in plan.nodes
+        for address in [node.address if service.ip_families == (IPFamily.V6,) else node.address6]
+        for target in [Target(node.name, address, port.node_port, port.protocol)]
     )
 
 

@@ -54,6 +54,14 @@ def test_a_plan_of_one_family_is_its_own_half() -> None:
     assert half.plan is found
 
 
+def test_a_service_of_one_family_is_closed_in_the_other() -> None:
+    six = dataclasses.replace(service("six", selector={"app": "web"}), ip_families=(IPFamily.V6,))
+    found = [(cell.service, cell.key.target.address, str(cell.depth)) for cell in verdicts.closed(planned(both(), six))]
+    assert found == [("default/six", "192.168.56.11", "closed"), ("default/six", "192.168.56.12", "closed")]
+    four = plan.build(Workload(services=(service("web"),)), nodes(2), LAB, None)
+    assert verdicts.closed(four) == ()
+
+
 def test_cells_of_ipv6_say_so() -> None:
     _, six = verdicts.halves(planned(both()))
     names = [str(cell) for cell in verdicts.expectations(six.plan, (OUTSIDE, "n1"))]
