@@ -93,6 +93,8 @@ def hand(foreign: Foreign) -> Hand:
         **os.environ,
         "ANSIBLE_VAULT_PASSWORD_FILE": str(foreign.folder / "vault-password"),
         "ANSIBLE_NOCOLOR": "1",
+        # Connections that are kept go by user and address, and the nodes of other labs have the same ones.
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(foreign.folder / "cp"),
     }
     vault = folder / "group_vars" / "nodes" / "vault.yml"
     vault.write_text(yaml.safe_dump({"vault_sudo": PASSWORD}))
