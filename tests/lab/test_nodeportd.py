@@ -123,8 +123,8 @@ def test_connections_survive_restarts_and_whole_replacements(rig: Rig, times: in
             rig.mend()
         more(seen, 20)
         alive(connection)
-    # Who finds an empty map comes to the node itself, where nobody listens; other errors are of a busy machine.
-    assert [error for error in seen if "refused" in error] == [], seen
+    # Who finds an empty map comes to the node itself, where nobody listens. On a busy machine an answer may be late.
+    assert [error for error in seen if error not in ("answered", "timed out")] == [], seen
     assert "made anew" not in rig.log.read_text()
     assert rig.nodeportd("drift", str(rig.file)).code == 0
 
