@@ -11,8 +11,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import yaml
-
+from harness.drivers import literal
 from harness.drivers.nspawn.machine import process_table
 from harness.drivers.nspawn.names import Names
 from harness.errors import DriverError
@@ -55,7 +54,7 @@ def write_files(names: Names, cluster: Cluster) -> None:
     """Leave ``ssh_config`` and ``inventory.yml``: literal values only, nothing to be worked out later."""
     names.sockets.mkdir(mode=0o700, exist_ok=True)
     write_atomic(cluster.ssh_config, config(names, cluster))
-    write_atomic(cluster.inventory, inventory(names, cluster))
+    write_atomic(cluster.inventory, inventory(cluster))
 
 
 def config(names: Names, cluster: Cluster) -> str:
@@ -74,30 +73,17 @@ def config(names: Names, cluster: Cluster) -> str:
     )
 
 
-def inventory(names: Names, cluster: Cluster) -> str:
-    """``inventory.yml``: the group ``nodes``, and what holds for all of them."""
-    hosts = {
-        node.name: {
-            "ansible_host": node.address,
-            "ansible_user": "root",
-            "nodeport_address": node.address,
-            **({"nodeport_address6": node.address6} if node.address6 else {}),
-            "harness_release": node.release,
-        }
-        for node in cluster.nodes
-    }
-    variables = {
-        "ansible_connection": "ssh",
+def inventory(cluster: Cluster) -> str:
+    """``inventory.yml``."""
+    everywhere = {
         "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_ssh_args": "-o BatchMode=yes",  # Ansible's default brings control masters that `down` would not find
-        "ansible_ssh_common_args": f"-F {shlex.quote(str(cluster.ssh_config))}",
-        "harness_driver": cluster.driver,
-        "harness_lab": cluster.lab,
-        "harness_lab_uid": cluster.uid,
         "harness_client_netns": str(cluster.client_netns),
     }
-    whole = {"all": {"vars": variables, "children": {"nodes": {"hosts": hosts}}}}
-    return yaml.safe_dump(whole, sort_keys=False, width=200)
+    ways = {
+        node.name: {"ansible_host": node.address, "ansible_user": "root", "harness_release": node.release}
+        for node in cluster.nodes
+    }
+    return literal.inventory(cluster, ways, everywhere)
 
 
 def silent_nodes(names: Names, nodes: Sequence[Node], within: float) -> list[Node]:

@@ -14,9 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from harness.drivers import Check, Place, Progress, Wish
+from harness.drivers import Check, Place, Progress, Wish, literal
 from harness.drivers.static import inventory
 from harness.drivers.static.inventory import Machine
 from harness.errors import DriverError, UsageError
@@ -83,7 +81,7 @@ class StaticDriver:
         machines = self._wished(wish)
         whole = self._cluster(machines, str(self._known().get("uid") or secrets.token_hex(8)))
         write_atomic(whole.ssh_config, _ssh_config(whole, machines))
-        write_atomic(whole.inventory, _inventory(whole, machines), mode=0o600)
+        write_atomic(whole.inventory, literal.inventory(whole, _ways(machines)), mode=0o600)
         progress(f"asking {len(machines)} machines over SSH")
         names = [machine.name for machine in machines]
         missing = inventory.unreachable(whole.ssh_config, names, accept_new=self._accept_new)
@@ -97,7 +95,7 @@ class StaticDriver:
         there = [name for name in names if name not in missing]
         addresses = inventory.addresses(whole.ssh_config, there)
         cluster = self._cluster(machines, whole.uid, missing)
-        write_atomic(cluster.inventory, _inventory(cluster, machines), mode=0o600)
+        write_atomic(cluster.inventory, literal.inventory(cluster, _ways(machines)), mode=0o600)
         kept = {
             "inventory": str(self.source), "uid": cluster.uid, "digest": _digest(machines), "missing": missing,
             "addresses": addresses,
@@ -204,36 +202,5 @@ def _ssh_config(cluster: Cluster, machines: Sequence[Machine]) -> str:
     )
 
 
-def _inventory(cluster: Cluster, machines: Sequence[Machine]) -> str:
-    usable = {node.name for node in cluster.nodes}
-    hosts = {
-        machine.name: {
-            "ansible_host": machine.name,  # a Host of ssh_config, which has all the rest
-            "nodeport_address": machine.address,
-            **({"nodeport_address6": machine.address6} if machine.address6 else {}),
-            **machine.variables,
-        }
-        for machine in machines
-        if machine.name in usable
-    }
-    variables = {
-        "ansible_connection": "ssh",
-        "ansible_ssh_args": "-o BatchMode=yes",
-        "ansible_ssh_common_args": f"-F {shlex.quote(str(cluster.ssh_config))}",
-        "harness_driver": cluster.driver,
-        "harness_lab": cluster.lab,
-        "harness_lab_uid": cluster.uid,
-    }
-    whole = {"all": {"vars": variables, "children": {"nodes": {"hosts": hosts}}}}
-    return yaml.dump(whole, Dumper=_Literal, sort_keys=False, width=200)
-
-
-class _Literal(yaml.SafeDumper):
-    """Writes text so that Ansible takes it as it is: what looks like a template was filled in already."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    return dumper.represent_scalar("!unsafe" if "{{" in value or "{%" in value else "tag:yaml.org,2002:str", value)
-
-
-_Literal.add_representer(str, _text)
+def _ways(machines: Sequence[Machine]) -> dict[str, Mapping[str, object]]:
+    return {machine.name: machine.variables for machine in machines}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import yaml
-
+from harness.drivers import literal
 from harness.errors import DriverError
 from harness.model.cluster import Cluster
 
@@ -66,24 +64,9 @@ def sockets() -> Path:
 
 
 def inventory(cluster: Cluster, hosts: Hosts) -> str:
-    """``inventory.yml``: the group ``nodes``; a user other than root becomes root by sudo."""
-    nodes = {
-        node.name: {
-            "ansible_host": node.name,  # a Host of ssh_config, which has all the rest
-            "ansible_become": hosts[node.name]["User"] != "root",
-            "nodeport_address": node.address,
-            "harness_release": node.release,
-        }
+    """``inventory.yml``; a user other than root becomes root by sudo."""
+    ways = {
+        node.name: {"ansible_become": hosts[node.name]["User"] != "root", "harness_release": node.release}
         for node in cluster.nodes
     }
-    variables = {
-        "ansible_connection": "ssh",
-        "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_ssh_args": "-o BatchMode=yes",
-        "ansible_ssh_common_args": f"-F {shlex.quote(str(cluster.ssh_config))}",
-        "harness_driver": cluster.driver,
-        "harness_lab": cluster.lab,
-        "harness_lab_uid": cluster.uid,
-    }
-    whole = {"all": {"vars": variables, "children": {"nodes": {"hosts": nodes}}}}
-    return yaml.safe_dump(whole, sort_keys=False, width=200)
+    return literal.inventory(cluster, ways, {"ansible_python_interpreter": "/usr/bin/python3"})

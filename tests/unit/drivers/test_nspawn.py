@@ -87,7 +87,7 @@ def test_a_wish_that_cannot_be_is_told_so(wish: Wish, words: str) -> None:
 
 def test_an_inventory_holds_literal_values() -> None:
     driver = NspawnDriver(Place(HOME, "demo"))
-    text = ssh.inventory(driver.names, driver.planned(Wish(count=2, releases=("trixie",))))
+    text = ssh.inventory(driver.planned(Wish(count=2, releases=("trixie",))))
     inventory = yaml.safe_load(text)
     assert inventory["all"]["children"]["nodes"]["hosts"]["n2"] == {
         "ansible_host": "192.168.56.12",
