@@ -83,9 +83,9 @@ CHOICE = tuple(
         (["--lab"], "NAME", "Which lab; each is on its own (default)."),
         (["--driver"], "NAME", "nspawn, vagrant or static."),
         (["-i", "--inventory"], "PATH", "Your machines: an Ansible inventory."),
-        (["--accept-new"], None, "Trust the host keys of machines never met before."),
+        (["--accept-new"], None, "Trust host keys of machines never met before."),
         (["-K", "--ask-become-pass"], None, "Ask for the password of sudo on your machines."),
-        (["--become-password-file"], "PATH", "That password, in a file that only you can read."),
+        (["--become-password-file"], "PATH", "That password, in a file only you can read."),
     )
 )
 """Options that every verb takes as well as ``harness`` itself."""
