@@ -19,10 +19,10 @@ CAUSES: dict[str, Cause] = {
         "Bring the node back (`harness up`), then verify again.",
     ),
     "ssh-lost": Cause(
-        "{node} does not answer SSH",
+        "{node} could not be asked over SSH",
         "Its nodePorts and pods were not seen to fail, so only the way in is broken: cells from {node} are not judged.",
         "harness exec {node} -- true",
-        "Mend SSH to {node}, then verify again.",
+        "Mend SSH to {node}, or sudo there, then verify again.",
     ),
     "outside-path": Cause(
         "The outside client reaches no node, while nodes reach each other",

@@ -69,7 +69,7 @@ def _verdict(facts: NodeFacts, generation: int | None, unprobed: int) -> Verdict
         "foreign_drops": list(facts.foreign_drops),
     }
     if not facts.reachable:
-        told = f"not reachable over SSH: {facts.error or 'no answer'}"
+        told = f"could not be asked over SSH: {facts.error or 'no answer'}"
         told += f"; {unprobed} cells could not be asked from it" if unprobed else ""
         return Verdict(CHECK, facts.node, Status.ERROR, told, node=facts.node, evidence=evidence)
     note = f" (note: rules of others that drop: {'; '.join(facts.foreign_drops)})" if facts.foreign_drops else ""
