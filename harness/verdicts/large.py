@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.model.observation import OUTSIDE, Ask, Find, Place, Target
-from harness.model.plan import Plan, PlannedNode, PlannedPort, PlannedService
+from harness.model.plan import Plan, PlannedPort, PlannedService
 from harness.model.workload import Protocol, TrafficPolicy
 from harness.verdicts.expectations import Cell, CellKey, Depth, Way, expected
 
@@ -53,13 +53,11 @@ def _of_port(plan: Plan, service: PlannedService, port: PlannedPort) -> Iterator
     # A foreign server's answers carry no uid, and it is as one that these are read: the name is enough here.
     ends = tuple(replace(expected(end, pods[end.address], port.protocol), uid="") for end in port.endpoints)
     for number, node in enumerate(plan.nodes):
+        if node.address not in node.serving:
+            continue  # that others reach the addresses at which it serves is promised by nobody
         before = plan.nodes[number - 1]
         for vantage in (OUTSIDE, before.name) if before != node else (OUTSIDE,):
-            target = Target(node.name, _address(node), port.node_port or 0, port.protocol, SIZE)
+            target = Target(node.name, node.address, port.node_port or 0, port.protocol, SIZE)
             home = "" if vantage == OUTSIDE else vantage
             key = CellKey(vantage, target)
             yield Cell(key, service.key, port.port, Depth.COVERAGE, ends, ask=ASK, home=home, way=Way.LARGE)
-
-
-def _address(node: PlannedNode) -> str:
-    return node.serving[0]

@@ -89,6 +89,7 @@ def test_a_read_only_etc_is_told_before_anything_is_changed(foreign: Foreign, he
     mended(foreign)
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_is_told_and_leaves_nothing_half(foreign: Foreign, healthy: Path) -> None:
     before = foreign.on("b", "ls -A /usr/local/lib/nodeport; echo old > /usr/local/lib/nodeport/podctl")
     foreign.on("b", FULL)
@@ -117,6 +118,7 @@ def test_a_locked_apt_is_waited_for_and_then_told(foreign: Foreign, healthy: Pat
     mended(foreign)
 
 
+@pytest.mark.long
 def test_a_renamed_machine_is_another_node_and_runs_all_it_shall(foreign: Foreign, healthy: Path) -> None:
     address = foreign.machines.nodes[2].address
     known = foreign.inventory({"c": {"ansible_host": address}, "new-name": {"ansible_host": address}})

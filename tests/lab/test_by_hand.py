@@ -245,6 +245,7 @@ def test_an_inventory_that_the_plan_is_not_for_is_no_success(
     assert said in " ".join(done.out.split()), done.out
 
 
+@pytest.mark.long
 def test_the_collection_is_built_and_its_playbooks_do_the_same(hand: Hand, tmp_path: Path) -> None:
     words: list[str | Path] = [BIN / "harness", "-i", hand.inventory]
     process.check([*words, "up"], what="harness up", cwd=hand.foreign.folder, env=hand.environment)

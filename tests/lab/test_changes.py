@@ -165,6 +165,7 @@ def test_watch_ends_cleanly_by_itself_and_by_control_c(applied: Lab) -> None:
     assert b"Traceback" not in err
 
 
+@pytest.mark.long
 def test_watch_notices_a_service_that_is_not_served(applied: Lab) -> None:
     harness(applied, "scale", "deploy/web-app", "--replicas", "0")
     refused = harness(applied, "watch", "--for", "1.5", code=1)
@@ -247,6 +248,7 @@ def await_change(lab: Lab, steps: int = 1) -> None:
     clock.until(begun, what="a change to begin", within=60)
 
 
+@pytest.mark.long
 def test_a_roll_out_whose_new_pods_do_not_get_ready_stops_and_the_old_ones_serve_on(applied: Lab) -> None:
     before = {pod["name"] for pod in pods(applied)}
     ill = applied.folder / "ill.yaml"

@@ -149,6 +149,7 @@ def test_both_families_are_green(cluster: Cluster, plan: Plan) -> None:
             ),
             "ip-forward",
             id="it does not forward IPv6",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             Injection(
@@ -159,6 +160,7 @@ def test_both_families_are_green(cluster: Cluster, plan: Plan) -> None:
             ),
             "route-missing",
             id="a route of IPv6 is missing",
+            marks=pytest.mark.long,
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_selector_without_pods_is_red_and_explained_then_mended_on_the_same_no
     assert pods[0]["ip"] in inside.out
 
 
-@pytest.mark.parametrize("file", ["httpd.yaml", "auto-nodeport.yaml"])
+@pytest.mark.parametrize("file", ["httpd.yaml", pytest.param("auto-nodeport.yaml", marks=pytest.mark.long)])
 def test_an_example_passes_and_nothing_is_left(file: str, folder: Path) -> None:
     done = harness(folder, "run", "-f", EXAMPLES / file)
     assert done.code == 0, done.out + done.err

@@ -25,7 +25,7 @@ WEB_APP = str(EXAMPLES / "web-app.yaml")
 EVERY_PROMISE = Path(__file__).with_name("every_promise.yaml")
 
 
-QUICK = ("relay-down", "relay-stuck", "endpoint-left-out")
+QUICK = ("relay-down", "relay-stuck")
 """Causes that are looked for always; the others are found in the same way on nftables."""
 
 

@@ -51,3 +51,11 @@ def test_datagrams_are_left_out() -> None:
     (service,) = plan.services
     ports = tuple(dataclasses.replace(port, protocol=Protocol.UDP) for port in service.ports)
     assert verdicts.large(changed(plan, ports=ports)) == ()
+
+
+def test_a_node_that_serves_at_further_addresses_alone_is_left_out() -> None:
+    plan = plan_of(3, 3, 1)
+    first, *others = plan.nodes
+    elsewhere = dataclasses.replace(first, nodeport_addresses=("10.98.0.1",))
+    cells = verdicts.large(dataclasses.replace(plan, nodes=(elsewhere, *others)))
+    assert {cell.node for cell in cells} == {"n1", "n2"}
