@@ -15,9 +15,10 @@ help:
 demo: setup
 	$(SUDO) $(BIN)/harness --lab demo run -f examples/web-app.yaml --destroy always
 
-# Files side by side, each with nodes of its own; those with nodes first, and of these the one with virtual machines.
+# Files side by side, each with nodes of its own, one more than there are cores because many wait for time-outs;
+# those with nodes first, and of these the one with virtual machines.
 test: setup vm-packages
-	$(SUDO) $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(SUDO) $(BIN)/pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/pytest tests/test_house.py tests/unit tests/cases

@@ -58,6 +58,7 @@ def test_a_machine_that_cannot_be_reached_is_named_and_the_others_are_proven(for
     mended(foreign)
 
 
+@pytest.mark.long
 def test_a_machine_without_python_is_named(foreign: Foreign, healthy: Path) -> None:
     try:
         foreign.on("b", "mv /usr/bin/python3 /usr/bin/python3.away")
@@ -79,6 +80,7 @@ def failing(foreign: Foreign, inventory: Path) -> str:
     return said
 
 
+@pytest.mark.long
 def test_a_read_only_etc_is_told_before_anything_is_changed(foreign: Foreign, healthy: Path) -> None:
     foreign.on("b", "mount --bind /etc /etc; mount -o remount,bind,ro /etc")
     try:

@@ -205,11 +205,12 @@ def test_a_second_change_at_the_same_time_is_told_who_is_at_it(applied: Lab) -> 
     harness(applied, "verify")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "how",
     [
         pytest.param(signal.SIGKILL, id="killed"),
-        pytest.param(signal.SIGINT, id="interrupted", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, id="interrupted"),
     ],
 )
 def test_a_change_that_broke_off_half_way_is_carried_through_by_the_next(how: signal.Signals, applied: Lab) -> None:

@@ -111,6 +111,7 @@ def test_a_machine_that_goes_away_in_the_middle_stops_nobody(foreign: Foreign, s
     green(foreign, source)
 
 
+@pytest.mark.long
 def test_a_step_that_fails_on_one_machine_is_the_last_for_all(foreign: Foreign, source: Path) -> None:
     """Else pods would end that the failed machine still sends traffic to."""
     done = foreign.harness("scale", "deploy/web-app", "--replicas", "5", inventory=source)

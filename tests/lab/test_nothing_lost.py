@@ -147,6 +147,7 @@ def test_a_restart_more_and_fewer_pods_and_reloads_lose_nothing(lab: Lab) -> Non
     assert len({each.responder for each in heard}) == 3 + 3 + 3, "old pods, new ones, more of them"
 
 
+@pytest.mark.long
 def test_a_rolling_update_loses_nothing_where_every_node_serves_its_own_pods_alone(lab: Lab) -> None:
     """A pod on each node, and the new one serves before the old one goes: no load balancer has to turn away."""
     plan = lab.applied_plan(lab.cluster())
@@ -205,6 +206,7 @@ def test_a_hundred_thousand_requests_and_not_one_lost(
     assert len(heard) >= ENOUGH
 
 
+@pytest.mark.long
 def test_old_pods_stay_until_new_ones_were_ready_for_long_enough(lab: Lab) -> None:
     """As clients see it: minReadySeconds between the first answer of each new pod and the last of an old one."""
     apply(lab, WEB_APP.read_text().replace("replicas: 3", "replicas: 3\n  minReadySeconds: 3") + LOCAL)

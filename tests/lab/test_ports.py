@@ -236,7 +236,13 @@ def test_all_is_well_again_after_the_faults(cluster: Cluster, plan: Plan) -> Non
     assert [str(verdict) for verdict in again.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []
 
 
-@pytest.mark.parametrize("label", ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "service.kubernetes.io/service-proxy-name",
+        pytest.param("service.kubernetes.io/headless", marks=pytest.mark.long),
+    ],
+)
 def test_a_service_that_a_label_leaves_to_another_proxy_is_let_alone_and_taken_back(
     label: str, lab: Lab, cluster: Cluster, plan: Plan, tmp_path: Path
 ) -> None:

@@ -59,7 +59,8 @@ class Killer(threading.Thread):
         self.join()
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nodeportd_killed_at_any_moment_of_changes_costs_no_request(lab: Lab, seed: int) -> None:
     killed = Killer(lab.cluster(), seed)
 
