@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from harness.support import clock, process
+from harness.support import clock, netns, process
 
 ROLES = Path(__file__).parents[1] / "playbooks" / "roles"
 RESPONDER = ROLES / "workload" / "files" / "responder.py"
@@ -36,9 +36,8 @@ http {{
 def lab() -> Iterator[None]:
     """Within: the namespaces are there, and cabled."""
     names = (CLIENT, NODE, *PODS)
-    try:
+    with netns.added(*names):
         for name in names:
-            process.check(["ip", "netns", "add", name], what="making a namespace")
             inside(name, "ip", "link", "set", "lo", "up")
         _cable(CLIENT, "10.99.0.2/24", "client")
         for address in NODE_ADDRESSES:
@@ -58,9 +57,6 @@ def lab() -> Iterator[None]:
         # SYN that is older than the last connection of the same tuple, which it leaves unanswered.
         inside(CLIENT, "sysctl", "-qw", "net.ipv4.tcp_timestamps=2")
         yield
-    finally:
-        for name in names:
-            process.run(["ip", "netns", "delete", name])
 
 
 def _cable(name: str, address: str, end: str) -> None:
