@@ -20,6 +20,8 @@ from harness.support import clock, process
 
 NEEDED_GB = 5
 """Of disk, while a box is built."""
+_FULL = 20 * 2**20
+"""Bytes; apt gives up before it has used the last one."""
 
 _DIGEST = "nodeport-digest"
 """A file of the box: of what it was made."""
@@ -45,7 +47,7 @@ def ensure(release: str, provider: str, progress: Progress) -> Path:
                 progress(f"building the {release} box for {provider}, a minute or two, once")
                 _assert_space(made.parent)
                 with tempfile.TemporaryDirectory(dir=made.parent, prefix=f".{made.name}.") as folder:
-                    _build(release, provider, Path(folder)).rename(made)
+                    _built(release, provider, Path(folder)).rename(made)
                 _tidy(made, release, provider)
     except (RigError, OSError) as error:
         raise DriverError(
@@ -123,6 +125,16 @@ def _assert_space(folder: Path) -> None:
     free = shutil.disk_usage(folder).free / 2**30
     if free < NEEDED_GB:
         raise RigError(f"{folder} has {free:.1f} GB free, and it takes {NEEDED_GB} GB")
+
+
+def _built(release: str, provider: str, folder: Path) -> Path:
+    """The same as :func:`_build`, which cannot always tell that the disk was full: mmdebstrap does not say it."""
+    try:
+        return _build(release, provider, folder)
+    except RigError as error:
+        if shutil.disk_usage(folder).free < _FULL:
+            raise RigError(f"{folder.parent} became full; {error}") from error
+        raise
 
 
 def _build(release: str, provider: str, folder: Path) -> Path:
