@@ -58,9 +58,8 @@ class Machines:
     def prove(self, *words: str) -> str:
         """``harness verify``, or other words of which a report comes, has to prove the contract.
 
-        Returns what it said on stderr. Other tests may run beside this one, and a starved machine connects slowly. That
-        is no proof to a user, and no fault to this test, as long as a right pod answered every attempt and no SYN
-        was lost.
+        Returns what it said on stderr. A starved machine connects slowly and may drop a SYN. That is no proof to a
+        user, and no fault to this test, as long as a right pod answered every attempt.
         """
         done = self.harness(*(words or ("verify",)))
         said = f"exit code {done.code}\n{done.out}{done.err}"
@@ -71,7 +70,6 @@ class Machines:
                 assert (verdict["check"], verdict["status"]) == ("answers", "INCONCLUSIVE"), said
                 assert not seen["failures"], said
                 assert not seen["wrong"], said
-                assert 0 < seen["late"] == seen["slow"], said
         return done.err
 
     def report(self) -> dict[str, Any]:
