@@ -57,6 +57,8 @@ def stop() -> None:
     _end_dnsmasq()
     netns.delete(NETNS.name)
     shutil.rmtree(FOLDER, ignore_errors=True)
+    with contextlib.suppress(OSError):  # somebody else's are in it, or it is gone
+        FOLDER.parent.rmdir()
 
 
 def _machines() -> list[str]:
