@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from nodeportd.checks import Check
 from nodeportd.endpoints import effective
 
 UNIT = "nodeportd.service"
+WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 SECONDS = 30.0
 """So long a generation may take: longer than the daemon waits for its relay, so that it can say what is wrong."""
 ASK_AGAIN = 2.0
@@ -125,10 +127,21 @@ def settle(generation: int, file: Path, told: Path) -> None:
         raise Unsettled(f"nodeportd does not run generation {generation} after {SECONDS:g} s: {shown}; {said}")
 
 
+def _keep_enabled() -> None:
+    """Have the link to the unit outlast a power cut (fsync(2): a folder needs its own)."""
+    for folder in filter(Path.is_dir, (WANTS, WANTS.parent)):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def _ask() -> str:
     """Have systemd start the daemon at boot, and now read its file; why it does not, empty when it does."""
     if not _systemctl("is-enabled", "--quiet"):  # systemd takes a tenth of a second to enable what is enabled already
         _systemctl("enable", "--quiet")
+        _keep_enabled()
     # A reload is this signal, by a process in a sandbox of its own, which takes several times as long.
     hangup = ["systemctl", "kill", "--kill-who=main", "--signal=HUP", UNIT]
     words = hangup if _systemctl("is-active", "--quiet") else ["systemctl", "restart", UNIT]
