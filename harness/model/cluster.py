@@ -43,13 +43,13 @@ class Cluster:
     ``inventory`` is an Ansible inventory of literal values, ``ssh_config`` an OpenSSH configuration with one
     ``Host`` for each node name. ``client_netns`` is the network namespace in which the outside client lives,
     ``None`` when that is the namespace of this process; ``client_address`` is the address it comes from,
-    ``client_address6`` its IPv6 one, empty when they are not known; ``client_range`` a network of which every address
-    is the client's, so that it can be many clients (empty: there is none). ``uid`` is drawn anew whenever nodes are
-    made, so that a pod left over from an earlier lab can be told from ours. ``missing`` are machines that are not
-    among ``nodes`` because they cannot be used now; whatever is proven of the others, a run with one of them is no
-    passing run. ``become_passwords`` are those of sudo there, by node; that of the empty name is for all others.
-    ``emulated``: the processors of the nodes are imitated by a program, so that all they do takes some ten
-    times as long.
+    ``client_address6`` its IPv6 one, empty when they are not known; ``client_range`` a network of which every
+    address is the client's, so that it can be many clients (empty: there is none), ``client_range6`` one of IPv6.
+    ``uid`` is drawn anew whenever nodes are made, so that a pod left over from an earlier lab can be told from
+    ours. ``missing`` are machines that are not among ``nodes`` because they cannot be used now; whatever is proven
+    of the others, a run with one of them is no passing run. ``become_passwords`` are those of sudo there, by node;
+    that of the empty name is for all others. ``emulated``: the processors of the nodes are imitated by a program,
+    so that all they do takes some ten times as long.
     """
 
     lab: str
@@ -62,6 +62,7 @@ class Cluster:
     client_address: str = ""
     client_range: str = ""
     client_address6: str = ""
+    client_range6: str = ""
     missing: tuple[Missing, ...] = ()
     become_passwords: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     emulated: bool = False

@@ -25,12 +25,11 @@ class Forwarder:
 
 _ALL = frozenset({
     "cluster-addresses", "external-addresses", "affinity", "client-address", "internal-policy", "allowed-sources",
-    "localhost", "udp", "ipv6", "affinity-ipv6",
+    "localhost", "udp", "ipv6",
 })  # fmt: skip
 
 _NFTABLES = {
     "localhost": "nodePorts do not answer on 127.0.0.1",
-    "affinity-ipv6": "at IPv6 addresses every connection may lead to another pod (nft 1.0.6 cannot remember them)",
 }
 _SOCAT = {
     "cluster-addresses": "its own addresses (clusterIP) are not forwarded",
@@ -38,7 +37,6 @@ _SOCAT = {
     "internal-policy": "internalTrafficPolicy is about its own addresses, which are not forwarded",
     "client-address": "pods see the node as their client, and who must not be served is reset, not met with silence",
     "ipv6": "nodePorts answer at IPv4 addresses alone",
-    "affinity-ipv6": "nodePorts answer at IPv4 addresses alone",
     "allowed-sources": "who is not allowed is reset after connecting, not met with silence",
 }
 

@@ -32,8 +32,6 @@ def needed(service: PlannedService) -> Iterator[str]:
         yield "affinity"
     if IPFamily.V6 in service.ip_families:
         yield "ipv6"
-        if service.affinity_seconds:
-            yield "affinity-ipv6"
     if service.external_traffic_policy is TrafficPolicy.LOCAL:
         yield "client-address"
     if service.allowed_sources:

@@ -64,6 +64,7 @@ STALL = 0.2  # a longer gap between two turns is one
 AT_ONCE = 8  # attempts begun in one turn, so that those that are answered do not wait for many others to begin
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen by connect, when the whole connection is known
+IP_FREEBIND = 15
 IPV6_RECVERR = 25  # linux/in6.h: the same of IPv6
 LONG_US = 900_000  # a connect that took so long is one whose round trip is told
 TCPI_RTT = 68  # linux/tcp.h: where tcpi_rtt stands in struct tcp_info, in microseconds
@@ -285,6 +286,8 @@ class Batch:
         try:
             if source:
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                if six:  # a network that is wholly ours is no address of ours, other than with IPv4
+                    sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
                 sock.bind((source, 0))
             code = sock.connect_ex((job["address"], job["port"]))
             attempt.source_port = sock.getsockname()[1]

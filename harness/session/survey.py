@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 from harness import probes, verdicts
 from harness.model.address import IPFamily
@@ -85,9 +85,9 @@ def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection, seed: in
             known += half.told(verdicts.sampled(half.plan, len(wanted_inside), seed))
         if half.family is IPFamily.V6:
             known += half.told(verdicts.clients_left_out(half.plan, vantages, addresses))
-        else:  # many clients have IPv4 addresses alone
-            found += verdicts.clients(half.plan, _client_addresses(cluster, seed), seed)
-            known += () if cluster.client_range else verdicts.one_client(half.plan)
+        clients = cluster.client_range if half.family is IPFamily.V4 else cluster.client_range6
+        found += half.kept(verdicts.clients(half.plan, _client_addresses(clients, seed), seed))
+        known += () if clients else half.told(verdicts.one_client(half.plan))
         found += half.kept((*verdicts.health_checks(half.plan), *verdicts.large(half.plan)))
     cells = (*found, *verdicts.closed(plan))
     names = [name for cell in cells for name in verdicts.names_of(cell)]
@@ -96,13 +96,14 @@ def wanted(cluster: Cluster, plan: Plan, selection: verdicts.Selection, seed: in
     return Wanted(selection.of_cells(cells), tuple(known))
 
 
-def _client_addresses(cluster: Cluster, seed: int) -> tuple[str, ...]:
+def _client_addresses(clients: str, seed: int) -> tuple[str, ...]:
     """Addresses for many clients, drawn from all of theirs: hardly any was used by an earlier run."""
-    if not cluster.client_range:
+    if not clients:
         return ()
-    network = IPv4Network(cluster.client_range)
-    most = min(2 * verdicts.MOST_CLIENTS, network.num_addresses - 2)
-    drawn = random.Random(seed).sample(range(1, network.num_addresses - 1), most)  # noqa: S311 - no secret
+    network = ip_network(clients)
+    room = min(network.num_addresses, 2**32)
+    most = min(2 * verdicts.MOST_CLIENTS, room - 2)
+    drawn = random.Random(seed).sample(range(1, room - 1), most)  # noqa: S311 - no secret
     return tuple(str(network[number]) for number in drawn)
 
 

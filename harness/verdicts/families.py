@@ -98,11 +98,10 @@ def _pod(pod: PlannedPod) -> PlannedPod:
 
 
 def _services(plan: Plan, one: IPFamily) -> tuple[PlannedService, ...]:
-    sticks = one is IPFamily.V4 or all(has(node, "affinity-ipv6") for node in plan.nodes)
-    return tuple(_service(service, one, sticks=sticks) for service in plan.services if one in service.ip_families)
+    return tuple(_service(service, one) for service in plan.services if one in service.ip_families)
 
 
-def _service(service: PlannedService, one: IPFamily, *, sticks: bool) -> PlannedService:
+def _service(service: PlannedService, one: IPFamily) -> PlannedService:
     nobody = "127.0.0.1/32" if one is IPFamily.V4 else "::1/128"
     allowed = tuple(each for each in service.allowed_sources if family(each) is one)
     ports = tuple(
@@ -115,6 +114,5 @@ def _service(service: PlannedService, one: IPFamily, *, sticks: bool) -> Planned
         cluster_addresses=tuple(each for each in service.cluster_addresses if family(each) is one),
         external_addresses=tuple(each for each in service.external_addresses if family(each) is one),
         allowed_sources=(allowed or (nobody,)) if service.allowed_sources else (),
-        affinity_seconds=service.affinity_seconds if sticks else 0,
         ip_families=(one,),
     )

@@ -18,7 +18,6 @@ CHECKS = {
     "external-addresses": ("answers",),
     "internal-policy": ("dropped",),
     "ipv6": ("answers",),
-    "affinity-ipv6": ("affinity",),
 }
 """The checks that a feature which a forwarder has not takes away. Other features are of things no check asks for."""
 

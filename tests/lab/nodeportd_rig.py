@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from harness.support import clock, netns, process
 
@@ -32,6 +32,27 @@ PYTHON = "/usr/bin/python3"
 NODE = "10.99.0.1"
 GATEWAY = "10.244.0.1"
 PODS = ("10.244.0.2", "10.244.0.3", "10.244.0.4", "10.244.0.5")
+
+
+class Net(NamedTuple):
+    """The addresses of the rig in one family; ``table`` is nftables' word for it."""
+
+    family: str
+    table: str
+    node: str
+    client: str
+    gateway: str
+    pods: tuple[str, ...]
+    cluster: str
+    external: str
+    network: str
+    """That of node and client."""
+
+
+FOUR = Net("IPv4", "ip", NODE, "10.99.0.2", GATEWAY, PODS, "10.96.0.5", "203.0.113.7", "10.99.0.0/24")
+SIX = Net("IPv6", "ip6", "fd00:99::1", "fd00:99::2", "fd00:10:244::1",
+          tuple(f"fd00:10:244::{number}" for number in range(2, 6)), "fd00:10:96::5", "2001:db8::7",
+          "fd00:99::/64")  # fmt: skip
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -96,9 +117,16 @@ def port(number: int, *addresses: str, protocol: str = "TCP", target: int = 80, 
 
 def endpoint(address: str, target: int = 80, **fields: object) -> dict[str, Any]:
     """One endpoint on this node."""
-    pod = f"default/pod-{address.rpartition('.')[2]}"
+    pod = f"default/pod-{address.replace(':', '.').rpartition('.')[2]}"
     return {"address": address, "port": target, "node": "n1", "pod": pod, "always": False, "terminating": False,
             **fields}  # fmt: skip
+
+
+def datagrams(address: str, number: int) -> socket.socket:
+    """A UDP socket that is connected there."""
+    out = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    out.connect((address, number))
+    return out
 
 
 @contextlib.contextmanager
@@ -152,8 +180,8 @@ class Rig:
     most = 2000
     """Connections that the relay takes at once."""
 
-    def __init__(self, folder: Path, backend: str = "nftables") -> None:
-        self.backend = backend
+    def __init__(self, folder: Path, backend: str = "nftables", net: Net = FOUR) -> None:
+        self.backend, self.net = backend, net
         lab = f"fwd-{secrets.token_hex(3)}"
         self.client, self.node, self.pod = f"{lab}-c", f"{lab}-n", f"{lab}-p"
         self.file = folder / "state.json"
@@ -191,7 +219,50 @@ class Rig:
             for address in addresses:
                 self.ip(name, f"address add {address} dev {link}")
             self.ip(name, f"link set {link} up")
+        if self.net is SIX:
+            self._addresses_of_ipv6()
         process.check(["ip", "netns", "exec", self.node, "sysctl", "-qw", "net.ipv4.ip_forward=1"], what="forward")
+
+    def _addresses_of_ipv6(self) -> None:
+        for name, link, *addresses in (
+            (self.client, "eth0", SIX.client),
+            (self.node, "client", SIX.node),
+            (self.node, "cni0", SIX.gateway),
+            (self.pod, "eth0", *SIX.pods),
+        ):
+            for address in addresses:
+                self.ip(name, f"address add {address}/64 dev {link} nodad")
+        argv = ["ip", "netns", "exec", self.node, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]
+        process.check(argv, what="forward")
+
+    def another_client(self, number: int) -> str:
+        """One more address of the client, for those who ask from it by name."""
+        address = f"{self.net.client[:-1]}{number}"
+        words = "/24 dev eth0" if self.net is FOUR else "/64 dev eth0 nodad preferred_lft 0"
+        self.ip(self.client, f"address add {address}{words}")
+        return address
+
+    def ways_out(self) -> None:
+        """Have everybody send what is for nobody here to the node, and the node to the client."""
+        words = "-6 route add default via" if self.net is SIX else "route add default via"
+        for name, gateway in (
+            (self.pod, self.net.gateway),
+            (self.client, self.net.node),
+            (self.node, self.net.client),
+        ):
+            self.ip(name, f"{words} {gateway}")
+
+    def whole(self, generation: int, *services: Mapping[str, Any]) -> dict[str, Any]:
+        """A state of these Services, each of the rig's family, for a node that has this family."""
+        wanted = whole(generation, *services)
+        if self.net is FOUR:
+            return wanted
+        return {
+            **wanted,
+            "addresses": [NODE, SIX.node],
+            "cluster_ranges": ["10.244.0.0/16", "fd00:10:244::/56"],
+            "services": [{**each, "ip_families": ["IPv6"]} for each in services],
+        }
 
     def ip(self, namespace: str, words: str) -> None:
         """Run ``ip`` in a namespace."""
@@ -206,7 +277,7 @@ class Rig:
         process.check(["ip", "netns", "exec", self.node, "nft", "-f", "-"], stdin=text, what="one transaction")
 
     def _servers(self) -> None:
-        for address in PODS:
+        for address in self.net.pods:
             self._undo.enter_context(serving(self.pod, address, 80))
 
     # nodeportd
@@ -369,18 +440,18 @@ class Rig:
     # traffic
 
     def ask(
-        self, number: int, *, address: str = NODE, source: str = "", bind: str = "", within: float = 5
+        self, number: int, *, address: str = "", source: str = "", bind: str = "", within: float = 5
     ) -> tuple[str, str]:
         """One fresh TCP connection from the client (or ``source``): the pod that answered, the client it saw."""
         own = (bind, 0) if bind else None
-        with inside(source or self.client), socket.create_connection((address, number), within, own) as connection:
+        there = (address or self.net.node, number)
+        with inside(source or self.client), socket.create_connection(there, within, own) as connection:
             return _exchange(connection)
 
     def ask_udp(self, number: int, *, source: str = "") -> tuple[str, str]:
         """One datagram from a fresh port."""
-        with inside(source or self.client), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        with inside(source or self.client), datagrams(self.net.node, number) as out:
             out.settimeout(5)
-            out.connect((NODE, number))
             out.send(b"?")
             return _words(out.recv(100))
 
@@ -418,7 +489,7 @@ class Rig:
     def established(self, number: int) -> Iterator[socket.socket]:
         """Within: one connection that was made before."""
         with inside(self.client):
-            connection = socket.create_connection((NODE, number), timeout=5)
+            connection = socket.create_connection((self.net.node, number), timeout=5)
         with connection:
             alive(connection)
             yield connection
@@ -458,9 +529,17 @@ class _Tcp(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 512
 
+    def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
 
 class _Udp(socketserver.UDPServer):
     max_packet_size = 65535
+
+    def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
 
     @property
     def own(self) -> str:

@@ -15,6 +15,7 @@ from harness.model.verdict import Status
 from harness.session import remote, run, survey
 from harness.session.lab import Lab
 from harness.support import process
+from harness.verdicts import Selection
 from tests.lab.faults import Injection, injected
 from tests.lab.labs import with_nodes
 
@@ -79,6 +80,16 @@ spec:
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: sticky}
+spec:
+  type: NodePort
+  ipFamilyPolicy: RequireDualStack
+  sessionAffinity: ClientIP
+  selector: {app: web}
+  ports: [{port: 80, nodePort: 30087}]
+---
+apiVersion: v1
+kind: Service
 metadata: {name: nobody}
 spec:
   type: NodePort
@@ -125,6 +136,7 @@ def test_both_families_are_green(cluster: Cluster, plan: Plan) -> None:
     assert {"spread", "coverage", "refused", "silent"} <= promises
     of_six = {each.check for each in found.verdicts if "(IPv6)" in each.subject and each.status is Status.PASS}
     assert {"answers", "coverage", "spread", "hairpin", "source", "dropped", "refused", "health-check"} <= of_six
+    assert {"affinity", "clients"} <= of_six
 
 
 @pytest.mark.parametrize(
@@ -178,6 +190,19 @@ def test_a_broken_half_of_a_node_is_red_and_the_other_green(
     told = [each for each in found.diagnoses if each.cause == cause]
     assert {each.node for each in told} == {injection.node}, [each.title for each in found.diagnoses]
     assert all(each.title.endswith("(IPv6)") for each in found.diagnoses)
+
+
+def test_a_node_that_remembers_no_client_of_ipv6_is_red_there_alone(cluster: Cluster, plan: Plan) -> None:
+    forgets = Injection(
+        "n2",
+        "nft flush chain ip6 nodeport remember",
+        "! nft list chain ip6 nodeport remember | grep -q update",
+        "systemctl restart nodeportd.service",
+    )
+    with injected(cluster, forgets):
+        found = survey.survey(cluster, plan, silent, Selection(focus=("^affinity: .*default/sticky",)))
+    red = {(each.check, each.node, "(IPv6)" in each.subject) for each in found.verdicts if each.status is Status.FAIL}
+    assert red == {("affinity", "n2", True)}
 
 
 def test_flows_of_udp_to_a_pod_that_goes_are_forgotten(cluster: Cluster, plan: Plan) -> None:

@@ -26,6 +26,7 @@ from harness.drivers.nspawn import (
 )
 from harness.drivers.nspawn.names import (
     CLIENTS,
+    CLIENTS6,
     GATEWAY,
     GATEWAY6,
     MOST_NODES,
@@ -243,6 +244,7 @@ class NspawnDriver:
             client_address=GATEWAY,
             client_address6=GATEWAY6 if any(node.address6 for node in known.nodes) else "",
             client_range=CLIENTS,
+            client_range6=CLIENTS6 if any(node.address6 for node in known.nodes) else "",
         )
 
 

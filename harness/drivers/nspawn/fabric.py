@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 
-from harness.drivers.nspawn.names import CLIENTS, GATEWAY, GATEWAY6, ROUTED, SUBNETS, Names, node_address
+from harness.drivers.nspawn.names import CLIENTS, CLIENTS6, GATEWAY, GATEWAY6, ROUTED, SUBNETS, Names, node_address
 from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
 from harness.support import netns, process
@@ -90,19 +90,19 @@ def is_routed(nodes: Sequence[Node]) -> bool:
 
 
 def give_ipv6(names: Names) -> None:
-    """Give the outside client its IPv6 address, if it has none yet.
+    """Give the outside client its IPv6 addresses, if it has none yet.
 
     Raises :class:`DriverError`.
     """
-    words = ["ip", "-n", names.fabric, "address", "replace", f"{GATEWAY6}/64", "dev", "br0", "nodad"]
+    words = f"address replace {GATEWAY6}/64 dev br0 nodad\nroute replace local {CLIENTS6} dev lo\n"
     try:
-        process.check(words, what="giving the lab's network IPv6")
+        process.check(["ip", "-n", names.fabric, "-batch", "-"], stdin=words, what="giving the lab's network IPv6")
     except RigError as error:
         raise DriverError(str(error), hint="`harness up --ip-families IPv4` does without") from error
 
 
 def neighbours(names: Names, nodes: Sequence[Node]) -> str:
-    """What each of these nodes is to know of its neighbours beforehand, as an ``ip -batch`` file.
+    """What each of these nodes is to know of neighbours and clients beforehand, as an ``ip -batch`` file.
 
     ``GATEWAY`` in it stands for the gateway of the node's own network, by which it reaches the other one. Of single
     neighbours nothing, as on any network, while they are few. The kernel keeps one table of neighbours for all
@@ -117,6 +117,8 @@ def neighbours(names: Names, nodes: Sequence[Node]) -> str:
         if address
     ]
     others = [f"route replace {ROUTED} via GATEWAY"] if is_routed(nodes) else []
+    if any(node.address6 for node in nodes):
+        others.append(f"route replace {CLIENTS6} via {GATEWAY6}")
     return "\n".join(["neighbour flush dev eth0 nud permanent", *others, *(known if many else [])]) + "\n"
 
 

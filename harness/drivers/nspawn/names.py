@@ -21,6 +21,8 @@ SUBNETS = 2
 
 CLIENTS = "198.18.0.0/15"
 """Addresses of many clients outside, all of them in the fabric (RFC 2544: for tests of networks, never routed)."""
+CLIENTS6 = "2001:2::/64"
+"""The same of IPv6, where nodes have it (RFC 5180)."""
 MOST_NODES = 200
 """As many as have an address in the /24, with some to spare."""
 

@@ -143,6 +143,7 @@ class StaticDriver:
         client = {machine.client_address for machine in machines if machine.client_address}
         client6 = {machine.client_address6 for machine in machines if machine.client_address6}
         clients = {machine.client_range for machine in machines if machine.client_range}
+        clients6 = {machine.client_range6 for machine in machines if machine.client_range6}
         return Cluster(
             lab=self.lab,
             uid=uid,
@@ -158,6 +159,7 @@ class StaticDriver:
             client_address=client.pop() if client else "",
             client_range=clients.pop() if clients else "",
             client_address6=client6.pop() if client6 else "",
+            client_range6=clients6.pop() if clients6 else "",
             missing=tuple(Missing(name, why) for name, why in without.items()),
             become_passwords=self._passwords(machines),
         )

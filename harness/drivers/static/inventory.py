@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 from harness.errors import DriverError, UsageError
@@ -47,6 +47,7 @@ class Machine:
     pod_network: str = ""
     address6: str = ""
     client_address6: str = ""
+    client_range6: str = ""
 
     @property
     def by_sudo(self) -> bool:
@@ -115,9 +116,12 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
         faults.append(f"{name}: which IPv4 address serves its nodePorts? {address!r} is none; set nodeport_address")
     variables = {f"ansible_{each}": known[f"ansible_{each}"] for each in _BECOME if f"ansible_{each}" in known}
     variables |= {each: value for each, value in known.items() if each.startswith(_OF_ROLES)}
-    if not _network(text("nodeport_client_range")):
-        told = f"nodeport_client_range is {text('nodeport_client_range')!r}, no IPv4 network such as 198.18.0.0/15"
-        faults.append(f"{name}: {told}")
+    for setting, network, example in (
+        ("nodeport_client_range", IPv4Network, "IPv4 network such as 198.18.0.0/15"),
+        ("nodeport_client_range6", IPv6Network, "IPv6 network such as 2001:2::/64"),
+    ):
+        if not _network(text(setting), network):
+            faults.append(f"{name}: {setting} is {text(setting)!r}, no {example}")
     interpreter = text("ansible_python_interpreter") or "/usr/bin/python3"
     if interpreter.startswith("auto"):
         interpreter = "/usr/bin/python3"
@@ -126,7 +130,7 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
         text("nodeport_client_netns"), text("nodeport_client_address"), text("nodeport_client_range"),
         text("nodeport_forwarder"),
         _words(known.get("nodeport_addresses")), text("nodeport_pod_network"),
-        text("nodeport_address6"), text("nodeport_client_address6"),
+        text("nodeport_address6"), text("nodeport_client_address6"), text("nodeport_client_range6"),
     )  # fmt: skip
 
 
@@ -175,10 +179,10 @@ def _kept(said: list[tuple[str, str]], key: str, file: Sequence[str]) -> tuple[t
     return tuple(kept)
 
 
-def _network(text: str) -> bool:
+def _network(text: str, kind: type[IPv4Network | IPv6Network]) -> bool:
     """Whether it is a network with room for many clients, or left out."""
     try:
-        return not text or IPv4Network(text).num_addresses > 2
+        return not text or kind(text).num_addresses > 2
     except ValueError:
         return False
 

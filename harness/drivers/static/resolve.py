@@ -22,7 +22,7 @@ WANTED = (
     "ansible_become_password", "ansible_become_pass", "ansible_password", "ansible_ssh_pass",
     "nodeport_address", "nodeport_client_netns", "nodeport_client_address", "nodeport_client_range",
     "nodeport_forwarder", "nodeport_addresses", "nodeport_pod_network", "nodeport_address6",
-    "nodeport_client_address6",
+    "nodeport_client_address6", "nodeport_client_range6",
 )  # fmt: skip
 OF_ROLES = ("preflight_", "node_base_", "pod_network_", "workload_", "forwarder_")
 """What the names of settings of our roles begin with."""

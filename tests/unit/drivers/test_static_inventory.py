@@ -88,6 +88,7 @@ def test_secrets_are_for_the_owner_alone(tmp_path: Path) -> None:
         ("hosts", "a ansible_host=10.0.0.1 ansible_password=x", "a: it asks for an SSH password"),
         ("hosts", "a ansible_host=a.example", "a: which IPv4 address serves its nodePorts"),
         ("hosts", "a ansible_host=10.0.0.1 nodeport_client_range=198.18.0.7/15", "a: nodeport_client_range is"),
+        ("hosts", "a ansible_host=10.0.0.1 nodeport_client_range6=10.0.0.0/8", "a: nodeport_client_range6 is"),
         ("hosts", "a ansible_host=10.0.0.1\nb ansible_host=10.0.0.1", "b: 10.0.0.1 is the address of a too"),
         ("hosts", "a ansible_host=10.0.0.1 ansible_ssh_common_args='-o Nonsense=1'", "a: ssh does not understand"),
     ],

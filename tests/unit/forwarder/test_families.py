@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nodeportd import healthz, places, ruleset, state
-from nodeportd.endpoints import Current, effective, same
+from nodeportd import healthz, remember6, ruleset, state
+from nodeportd.endpoints import Current, Forward, effective, same
 from nodeportd.families import Split, in_ipv6
 
 CASE = Path(__file__).parents[2] / "cases/forwarder/everything-a-service-promises/state.json"
@@ -64,12 +64,48 @@ def test_a_service_of_ipv6_alone_is_in_its_table_alone() -> None:
     assert only.key in found.six.services
 
 
-def test_nothing_of_ipv6_remembers_clients() -> None:
-    """nft 1.0.6 ends by an assertion over such a rule, and nodeportd with it."""
+def test_nft_is_given_no_rule_of_ipv6_that_remembers_clients() -> None:
+    """nft 1.0.6 ends by an assertion over such a rule, and nodeportd with it; the kernel is told directly."""
     six = effective(dual()).six
     assert six is not None
-    assert any(service.affinity_seconds for service in dual().services)
-    assert not any(name.startswith(("stick", "stay", "remember")) for name in places.uses(six))
+    ((text, durations),) = remember6.parts(in_ipv6(ruleset.full(six)))
+    assert "update @clients" in ruleset.full(six)
+    assert "update @clients" not in text
+    assert "chain remember {\n  }" in text
+    assert durations == [10]
+
+
+def test_rules_come_after_their_sets_and_go_before_them() -> None:
+    six = effective(dual()).six
+    assert six is not None
+    forgetful = dataclasses.replace(
+        six,
+        services={
+            key: tuple(replaced(forward, affinity_seconds=0) for forward in forwards)
+            for key, forwards in six.services.items()
+        },
+    )
+    (made, come), *_ = remember6.parts(in_ipv6(ruleset.transaction(forgetful, six)))
+    assert come == [10]
+    assert "set sticky-10 {" in made
+    *_, (_, gone), (removed, none) = remember6.parts(in_ipv6(ruleset.transaction(six, forgetful)))
+    assert (gone, none) == ([], None)
+    assert "delete set ip6 nodeport sticky-10" in removed
+
+
+def replaced(forward: Forward, affinity_seconds: int) -> Forward:
+    return dataclasses.replace(forward, service=dataclasses.replace(forward.service, affinity_seconds=affinity_seconds))
+
+
+def test_everything_anew_replaces_the_other_rules_in_one_transaction() -> None:
+    """Of a table that is mended no rule but those that remember is away for a moment."""
+    six = effective(dual()).six
+    assert six is not None
+    step = ruleset.replacement(six, {})
+    assert step is not None
+    (text, durations), (rest, none) = remember6.parts(in_ipv6("\n".join(step.first)))
+    assert (durations, rest, none) == ([10], "", None)
+    assert "add rule ip6 nodeport prerouting" in text
 
 
 def test_an_allow_list_that_names_nobody_of_a_family_lets_nobody_of_it_in() -> None:

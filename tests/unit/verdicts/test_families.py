@@ -81,14 +81,13 @@ def test_cells_of_both_families_are_no_one_promise() -> None:
     assert len(promises) == 2
 
 
-def test_clients_need_not_stick_where_no_forwarder_can_remember_them() -> None:
+def test_clients_stick_in_both_families() -> None:
     found = planned(both(affinity_seconds=60))
     depths = [
         {str(cell.depth) for cell in verdicts.expectations(half.plan, (OUTSIDE,))} for half in verdicts.halves(found)
     ]
-    assert depths == [{"sticky"}, {"spread"}]
-    skipped = {(each.check, each.node) for each in verdicts.left_out(found, (OUTSIDE,), {})}
-    assert {("affinity", "n1"), ("affinity", "n2")} <= skipped
+    assert depths == [{"sticky"}, {"sticky"}]
+    assert verdicts.left_out(found, (OUTSIDE,), {}) == ()
 
 
 def test_a_forwarder_without_ipv6_is_not_asked_there_and_it_is_said() -> None:

@@ -53,12 +53,11 @@ FEATURES = frozenset({
     "localhost",                # nodePorts answer on 127.0.0.1
     "udp",                      # UDP at all
     "ipv6",                     # all of this at IPv6 addresses
-    "affinity-ipv6",            # sessionAffinity ClientIP there
 })  # fmt: skip
 """All there is to promise beyond TCP on nodePorts."""
 
 PROMISED = {
-    "nftables": FEATURES - {"localhost", "affinity-ipv6"},
+    "nftables": FEATURES - {"localhost"},
     "socat": frozenset({"affinity", "localhost", "udp"}),
 }
 """What each backend promises; what happens instead is in its file."""

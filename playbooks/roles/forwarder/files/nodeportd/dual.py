@@ -5,7 +5,7 @@ Both are the same text (``ruleset``), each in the words of its family.
 
 from __future__ import annotations
 
-from nodeportd import kernel, ruleset
+from nodeportd import kernel, remember6, ruleset
 from nodeportd.backend import PROMISED
 from nodeportd.endpoints import Effective
 from nodeportd.families import in_ipv4, in_ipv6
@@ -18,8 +18,12 @@ class Kernel6(kernel.Kernel):
     table_name = in_ipv6(ruleset.TABLE)
 
     def apply(self, text: str) -> None:
-        """Carry out one transaction, as :meth:`kernel.Kernel.apply`."""
-        super().apply(in_ipv6(text))
+        """Carry out one transaction, as :meth:`kernel.Kernel.apply`; rules that remember clients, one beside it."""
+        for part, durations in remember6.parts(in_ipv6(text)):
+            if part.strip():
+                super().apply(part)
+            if durations is not None:
+                self.commit(remember6.rules(self.table_name, durations))
 
     def heard(self, text: str) -> str:
         """In the words of IPv4, as :meth:`kernel.Kernel.heard`."""

@@ -91,8 +91,6 @@ def _of_service(service: Service, belongs: Belongs, family: int) -> Service:
         cluster_addresses=tuple(filter(belongs, service.cluster_addresses)),
         external_addresses=tuple(filter(belongs, service.external_addresses)),
         allowed_sources=allowed if service.allowed_sources else (),
-        # nft 1.0.6 ends by an assertion over an element of a map that is added by a packet and has an IPv6 address
-        affinity_seconds=service.affinity_seconds if family == 4 else 0,
     )
 
 

@@ -15,8 +15,8 @@ Allowed = Mapping[Place, frozenset[Target]]
 """Where each place may lead."""
 
 _CLIENT = re.compile(
-    r"(?P<client>[\d.]+) \. (?P<address>[\d.]+) \. (?P<protocol>tcp|udp) \. (?P<port>\d+)(?P<times>[^:,]*) : "
-    r"(?P<endpoint>[\d.]+) \. (?P<target>\d+)"
+    r"(?P<client>[\da-f.:]+) \. (?P<address>[\da-f.:]+) \. (?P<protocol>tcp|udp) \. (?P<port>\d+)(?P<times>[^:,]*) : "
+    r"(?P<endpoint>[\da-f.:]+) \. (?P<target>\d+)"
 )
 
 

@@ -86,7 +86,8 @@ class HealthChecks:
             try:
                 self._servers[place] = _Server(place, health)
             except OSError as error:
-                faults.append(f"cannot tell the health of {health.service} at {place[0]}:{place[1]}: {error.strerror}")
+                where = f"[{place[0]}]:{place[1]}" if is_ipv6(place[0]) else f"{place[0]}:{place[1]}"
+                faults.append(f"cannot tell the health of {health.service} at {where}: {error.strerror}")
         return tuple(faults)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import nftables
 
@@ -49,12 +49,18 @@ class Kernel:
         if step.first:
             self.apply("\n".join(step.first))
         if step.changes:
-            try:
+            with _said():
                 self._writer.write(self.table_name, step.changes)
-            except OSError as error:
-                raise KernelError(str(error)) from None
         if step.last:
             self.apply("\n".join(step.last))
+
+    def commit(self, messages: Iterable[elements.Message]) -> None:
+        """Carry out one transaction of what libnftables cannot write.
+
+        Raises :class:`KernelError`.
+        """
+        with _said():
+            self._writer.commit(messages)
 
     def outline(self) -> listing.Listing:
         """The sets, maps and chains of our table without elements and rules; nothing when there is none.
@@ -138,6 +144,14 @@ def fresh_network() -> Iterator[None]:
                 raise KernelError(f"cannot go back to the node's network: {os.strerror(ctypes.get_errno())}")
     finally:
         os.close(home)
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise KernelError(str(error)) from None
 
 
 def _reason(error: str) -> str:

@@ -86,9 +86,10 @@ def replacement(wanted: Effective, found: Listing) -> Step | None:
         return None
     missing = [block._replace(rules=()) for block in blocks if block.title not in found]
     first = [f"table {TABLE} {{", *(line for block in missing for line in block.written()), "}"]
-    ruled = [block for block in blocks if block.kind == "chain"]
+    ruled = [block for block in blocks if block.kind == "chain" and block.name != "remember"]
     first += [f"flush chain {TABLE} {block.name}" for block in ruled]
     first += [f"add rule {TABLE} {block.name} {rule}" for block in ruled for rule in block.rules]
+    first += _remembering(_durations(used))
     elements = _everything(wanted, used)
     changes = [
         change
