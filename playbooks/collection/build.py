@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PLAYBOOKS = HERE.parent
 NAME = "nodeport.harness"
-PLUGINS = {"library": "modules", "filter_plugins": "filter"}
+PLUGINS = {"library": "modules", "action_plugins": "action", "filter_plugins": "filter"}
 OURS = re.compile(r"(?<![\w.])(?P<plugin>nodeport_differing|nodeport_files)(?=\(|:$)", re.MULTILINE)
 
 

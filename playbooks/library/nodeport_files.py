@@ -1,5 +1,8 @@
 #!/usr/bin/python
-"""Ansible module: write or remove several files at once, because every task costs a third of a second and more."""
+"""Ansible module: all that is to be done on a node in one visit, because every task costs a third of a second and more.
+
+The action of the same name carries it out; it uses no more of AnsibleModule than that action has.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: nodeport_files
-short_description: Write or remove several files at once
+short_description: Write or remove several files at once, and run what goes with them
 description:
   - Like M(ansible.builtin.copy) for a list of text files, owned by root, in one go and in their order.
   - Folders that are missing are made, with mode 0755.
@@ -38,9 +41,11 @@ options:
   run:
     description:
       - A command to run afterwards, without a shell, whether or not a file was written; not in check mode.
-      - It prints a JSON object of what it changed, empty for nothing.
+      - It prints a JSON object of what it changed, or nothing.
     type: list
     elements: str
+  check: {description: The command to run in check mode, type: list, elements: str}
+  stdin: {description: What the command reads., type: str}
   units:
     description: Units that shall start at every boot; enabled before the command, and started after it.
     type: list
@@ -60,7 +65,7 @@ EXAMPLES = r"""
 RETURN = r"""
 written: {description: The paths of the files that were other than wanted., type: list, elements: str, returned: always}
 removed: {description: The paths that were there and should not be., type: list, elements: str, returned: always}
-said: {description: What the command printed., type: dict, returned: when there is one}
+said: {description: What the command printed., type: dict, returned: always}
 """
 
 FILE = {
@@ -130,21 +135,28 @@ def remove(path):
 
 def carry_out(module, words):
     """Run a command and return what it printed, or fail with its words."""
-    code, out, err = module.run_command(words)
+    code, out, err = module.run_command(words, data=module.params["stdin"])
     if code != 0:
         module.fail_json(msg=f"{' '.join(words[:4])}: {(err or out).strip() or code}")
     return out
 
 
+def printed(module, words):
+    """The JSON object that a command printed, empty when there is no command or it printed nothing."""
+    return module.from_json((carry_out(module, words) if words else "") or "{}")
+
+
 def follow(module, touched):
     """What follows files: systemd knows its units, the command has run, the units run; returns what it said."""
-    units, words = module.params["units"], module.params["run"]
+    if module.check_mode:
+        return printed(module, module.params["check"])
+    units = module.params["units"]
     if units:
         carry_out(module, ["systemctl", "--no-reload", "enable", "--quiet", *units])
         keep_names(f"{wants}/*" for wants in Path(UNITS).glob("*.wants"))
     if units or any(path.startswith(UNITS) for path in touched):
         carry_out(module, ["systemctl", "daemon-reload"])
-    said = module.from_json(carry_out(module, words)) if words else {}
+    said = printed(module, module.params["run"])
     if units:
         carry_out(module, ["systemctl", "start", *units])
     return said
@@ -154,15 +166,16 @@ def main():
     """Do what was asked, or say which file could not be written or removed, and why."""
     files = {"type": "list", "elements": "dict", "default": [], "options": FILE}
     absent = {"type": "list", "elements": "path", "default": []}
-    run, units = {"type": "list", "elements": "str"}, {"type": "list", "elements": "str", "default": []}
-    spec = {"absent": absent, "files": files, "run": run, "units": units}
+    command, units = {"type": "list", "elements": "str"}, {"type": "list", "elements": "str", "default": []}
+    spec = {"absent": absent, "files": files, "units": units, "run": command, "check": command}
+    spec["stdin"] = {"type": "str"}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
         done = change(module)
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}; mend that and run it again, it goes on from here")
     touched = done["written"] + done["removed"]
-    said = follow(module, touched) if not module.check_mode else {}
+    said = follow(module, touched)
     module.exit_json(changed=bool(touched or said or module.params["units"]), said=said, **done)
 
 
