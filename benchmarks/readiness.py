@@ -22,7 +22,7 @@ from harness.model.progress import silent
 from harness.session import remote, run
 from harness.session.lab import Lab
 from harness.support import clock
-from tests.lab.nodeportd_rig import Rig, inside, port, state
+from tests.lab.nodeportd_rig import FOUR, SIX, Net, Rig, inside, port, service
 from tests.lab.test_readiness import check
 
 PORT = 30081
@@ -59,8 +59,9 @@ def main() -> None:
     for what, values in found.items():
         print(f"| {what} | {statistics.median(values):.2f} | {max(values):.2f} |")
     print(f"\n| {given.checks} checks, each every second | % of a core |\n|---|---|")
-    for kind in ("tcp", "http"):
-        print(f"| {kind} | {cost(kind, given.checks, given.seconds):.1f} |")
+    for net in (FOUR, SIX):
+        for kind in ("tcp", "http"):
+            print(f"| {kind}, {net.family} | {cost(kind, given.checks, given.seconds, net):.1f} |")
 
 
 def deaths(kills: int) -> dict[str, list[float]]:
@@ -134,13 +135,13 @@ def loaded(cluster: Cluster) -> Iterator[list[float]]:
             thread.join()
 
 
-def cost(kind: str, checks: int, seconds: float) -> float:
+def cost(kind: str, checks: int, seconds: float, net: Net) -> float:
     """What part of a core, in per cent, nodeportd takes for so many checks a second that all succeed."""
-    with tempfile.TemporaryDirectory() as folder, Rig(Path(folder)) as rig, _answering(rig, kind):
-        addresses = [f"10.244.0.{10 + number}" for number in range(checks)]
+    with tempfile.TemporaryDirectory() as folder, Rig(Path(folder), net=net) as rig, _answering(rig, kind):
+        addresses = [f"{net.gateway[:-1]}{100 + number}" for number in range(checks)]
         for address in addresses:
-            rig.ip(rig.pod, f"address add {address}/24 dev eth0")
-        wanted = state(1, port(30008, *addresses, target=90))
+            rig.ip(rig.pod, f"address add {address}/{'24' if net is FOUR else '64'} dev eth0{' nodad' * (net is SIX)}")
+        wanted = rig.whole(1, service("web", port(30008, *addresses, target=90)))
         rig.converge({**wanted, "checks": [check(address, 90, kind) for address in addresses]})
         assert len(rig.status()["ready"]) == checks
         before, began = rig.cpu_seconds(), clock.monotonic()
@@ -152,7 +153,7 @@ def cost(kind: str, checks: int, seconds: float) -> float:
 def _answering(rig: Rig, kind: str) -> Iterator[None]:
     """Within: somebody answers at port 90 of every address of the pod's namespace, until the other side hangs up."""
     with inside(rig.pod):
-        server = socket.create_server(("0.0.0.0", 90), backlog=512)  # noqa: S104 - within the rig's own namespace
+        server = socket.create_server(("::", 90), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512)
 
     def serve() -> None:
         with contextlib.suppress(OSError):

@@ -131,17 +131,18 @@ def _forwarder(node: PlannedNode, plan: Plan) -> dict[str, object]:
 
 
 def _checks(plan: Plan) -> Iterator[dict[str, object]]:
-    """One for each pod that is an endpoint and can be asked; on every node the same."""
-    ends = {end.pod for service in plan.forwarded for port in service.ports for end in port.endpoints}
+    """One for each address of a pod that is an endpoint and can be asked; on every node the same."""
+    ends = {end.address for service in plan.forwarded for port in service.ports for end in port.endpoints if end.pod}
     for pod in plan.pods:
-        if pod.check is not None and pod.key in ends:
-            yield _check(pod, pod.check)
+        for address in (pod.address, pod.address6):
+            if pod.check is not None and address in ends:
+                yield _check(pod, address, pod.check)
 
 
-def _check(pod: PlannedPod, check: Check) -> dict[str, object]:
+def _check(pod: PlannedPod, address: str, check: Check) -> dict[str, object]:
     return {
         "pod": pod.key,
-        "address": pod.address,
+        "address": address,
         "kind": "http" if check.path else "tcp",
         "port": check.port,
         "path": check.path,

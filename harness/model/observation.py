@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.model.address import IPFamily
 from harness.model.forwarder import DEFAULT
 from harness.model.workload import Protocol
 
@@ -172,11 +173,15 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Unready:
-    """A pod (by its key) that a node does not use, as its own checks fail: for how many seconds, and why."""
+    """A pod (by its key) that a node does not use, as its own checks fail: for how many seconds, and why.
+
+    ``family`` is that of the address at which they do.
+    """
 
     pod: str
     seconds: float
     why: str
+    family: IPFamily = IPFamily.V4
 
 
 @dataclass(frozen=True, slots=True)

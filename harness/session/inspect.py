@@ -12,6 +12,7 @@ from harness.model.cluster import Cluster, Node
 from harness.model.observation import Versions
 from harness.model.plan import Plan
 from harness.probes import versions
+from harness.probes.status import OF_IPV6
 from harness.reports import tables
 from harness.session import remote
 
@@ -85,7 +86,7 @@ def _pods(plan: Plan | None, found: Mapping[str, Sequence[str]]) -> Iterator[tup
         known = {entry["uid"]: entry for entry in json.loads(answer[1])} if len(answer) > 1 else {}
         state = known.get(pod.uid)
         runs = state is not None and state["state"] == "active"
-        ready = runs and pod.key not in _unready(answer)
+        ready = runs and not {pod.key, f"{pod.key}{OF_IPV6}"} & _unready(answer).keys()
         status = "Unknown" if len(answer) < 2 else "Running" if runs else "Failed" if state else "Pending"
         restarts = str(state["restarts"]) if state else "0"
         seconds = float(answer[0]) - float(state["since_boot"]) if state and state.get("since_boot") else -1.0

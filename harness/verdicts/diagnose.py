@@ -173,14 +173,14 @@ def _of_facts(
         for node, why in lost.items()
         if node not in named
     ]
-    explained = {symptom.what for finding in found for symptom in finding.symptoms}
+    explained = {(symptom.what, finding.family) for finding in found for symptom in finding.symptoms}
     said = [_of_node(each, explained, generation) for each in facts if each.node in failed - named]
     return gone + [each for each in said if each is not None]
 
 
-def _of_node(facts: NodeFacts, explained: Collection[str], generation: int | None) -> Diagnosis | None:
+def _of_node(facts: NodeFacts, explained: Collection[tuple[str, IPFamily]], generation: int | None) -> Diagnosis | None:
     """What a node says of itself; that it does not use a pod is told already when the pod's silence is explained."""
-    left = tuple(each for each in facts.unready if each.pod not in explained)
+    left = tuple(each for each in facts.unready if (each.pod, each.family) not in explained)
     faults = faults_of(replace(facts, unready=left), generation) + list(facts.drift)
     if not faults:
         return None

@@ -76,11 +76,13 @@ def closed(plan: Plan) -> tuple[Cell, ...]:
 
 def facts_of(facts: NodeFacts, one: IPFamily) -> NodeFacts:
     """What a node says of itself as far as it concerns one family."""
+    unready = tuple(each for each in facts.unready if each.family is one)
     if one is IPFamily.V4 or facts.six is None:
-        return facts
+        return replace(facts, unready=unready)
     told = facts.six
     return replace(
         facts,
+        unready=unready,
         table_present=told.table_present,
         masquerade_present=told.masquerade_present,
         ip_forward=told.forwards,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.model.address import IPFamily
 from harness.model.forwarder import FORWARDERS
 from harness.model.observation import Facts6, NodeFacts, Unready
 from harness.model.verdict import Status, Verdict
@@ -42,7 +43,7 @@ def faults_of(facts: NodeFacts, generation: int | None) -> list[str]:
     if facts.six is not None:
         faults += _faults6(facts.six)
     faults += [f"pod not running: {pod}" for pod in facts.pods_not_running]
-    faults += [f"holds {each.pod} for unready {since(each)}: {each.why}" for each in facts.unready]
+    faults += [f"holds {_named(each)} for unready {since(each)}: {each.why}" for each in facts.unready]
     return faults
 
 
@@ -54,6 +55,10 @@ def _faults6(six: Facts6) -> list[str]:
     if not six.forwards:
         faults.append("net.ipv6.conf.all.forwarding is 0")
     return faults + [f"route missing: {route}" for route in six.missing_routes]
+
+
+def _named(unready: Unready) -> str:
+    return unready.pod if unready.family is IPFamily.V4 else f"{unready.pod} ({unready.family})"
 
 
 def since(unready: Unready) -> str:

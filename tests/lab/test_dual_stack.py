@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from harness.session import remote, run, survey
 from harness.session.lab import Lab
 from harness.support import process
 from harness.verdicts import Selection
-from tests.lab.faults import Injection, injected
+from tests.lab.faults import Injection, awaited, injected
 from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
@@ -203,6 +204,27 @@ def test_a_node_that_remembers_no_client_of_ipv6_is_red_there_alone(cluster: Clu
         found = survey.survey(cluster, plan, silent, Selection(focus=("^affinity: .*default/sticky",)))
     red = {(each.check, each.node, "(IPv6)" in each.subject) for each in found.verdicts if each.status is Status.FAIL}
     assert red == {("affinity", "n2", True)}
+
+
+def test_a_pod_that_is_deaf_in_one_family_is_out_of_rotation_there(cluster: Cluster, plan: Plan) -> None:
+    """All nodes hold it for unready there, so no client meets it, and in the other family all is as it was."""
+    pod = next(pod for pod in plan.pods if pod.name.startswith("web-"))
+    within = f"ip netns exec pod-{hashlib.sha256(pod.key.encode()).hexdigest()[:8]} nft"
+    rule = "tcp dport 80 reject with tcp reset"
+    deaf = Injection(
+        pod.node,
+        f"{within} 'table ip6 deaf {{ chain input {{ type filter hook input priority 0; {rule}; }}; }}'",
+        awaited(f"'{pod.key} (IPv6)' in unready and '{pod.key}' not in unready"),
+        f"{within} delete table ip6 deaf; {awaited('not unready')}",
+    )
+    wanted = Selection(focus=("^coverage: (outside|n[0-9]) .*default/both",))
+    with injected(cluster, deaf):
+        found = survey.survey(cluster, plan, silent, wanted)
+    red = {(each.check, "(IPv6)" in each.subject) for each in found.verdicts if each.status is Status.FAIL}
+    assert red == {("coverage", True)}
+    assert {(each.cause, each.pod) for each in found.diagnoses} == {("endpoint-dead", pod.key)}
+    for node in cluster.nodes:
+        assert remote.run(cluster, node.name, ["sh", "-c", awaited("not unready")]).ok
 
 
 def test_flows_of_udp_to_a_pod_that_goes_are_forgotten(cluster: Cluster, plan: Plan) -> None:

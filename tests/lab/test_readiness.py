@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.support import clock, process
-from tests.lab.nodeportd_rig import NODE, PODS, Rig, inside, more, port, serving, state
+from tests.lab.nodeportd_rig import NODE, PODS, SIX, Rig, endpoint, inside, more, port, service, serving, state, whole
 
 pytestmark = pytest.mark.lab
 
@@ -39,7 +39,7 @@ def any_rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 def check(address: str, number: int = LATE, kind: str = "tcp", **fields: object) -> dict[str, Any]:
     """The check of the pod at an address, every second."""
     return {
-        "pod": f"default/pod-{address.rpartition('.')[2]}",
+        "pod": f"default/pod-{address.replace(':', '.').rpartition('.')[2]}",
         "address": address,
         "kind": kind,
         "port": number,
@@ -248,6 +248,23 @@ def test_a_pod_that_does_not_answer_in_time_is_not_ready(rig: Rig) -> None:
         unready(rig, PODS[0], why="no HTTP answer within 1 s")
         server.status = 200
         unready(rig)
+
+
+def test_a_pod_is_in_rotation_in_the_families_in_which_it_answers(tmp_path: Path) -> None:
+    with Rig(tmp_path, net=SIX) as rig, contextlib.ExitStack() as serve:
+        for address in (PODS[0], PODS[1], SIX.pods[1]):
+            serve.enter_context(pod(rig, address))
+        ends = [endpoint(address, LATE) for address in (*PODS[:2], *SIX.pods[:2])]
+        both = service("web", {**port(30008), "endpoints": ends}, ip_families=["IPv4", "IPv6"])
+        wanted = {**whole(1, both, addresses=(NODE, SIX.node)), "checks": [check(end["address"]) for end in ends]}
+        rig.converge(wanted)
+        held = rig.status(generation=1)["unready"]
+        assert {name: each["why"] for name, each in held.items()} == {"default/pod-2 (IPv6)": "connection refused"}
+        assert {rig.ask(30008, address=NODE)[0] for _ in range(60)} == set(PODS[:2])
+        assert {rig.ask(30008)[0] for _ in range(20)} == {SIX.pods[1]}
+        with pod(rig, SIX.pods[0]):
+            unready(rig)
+            assert {rig.ask(30008)[0] for _ in range(60)} == set(SIX.pods[:2])
 
 
 # Restarts and other states

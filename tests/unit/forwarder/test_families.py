@@ -108,6 +108,34 @@ def test_everything_anew_replaces_the_other_rules_in_one_transaction() -> None:
     assert "add rule ip6 nodeport prerouting" in text
 
 
+def test_a_pod_that_is_not_ready_in_one_family_is_left_out_there_alone() -> None:
+    wanted = dual()
+    pod = wanted.services[0].ports[0].endpoints[0].pod
+    ready, current = effective(wanted), Current()
+    for unready in ({pod}, {f"{pod} (IPv6)"}):
+        found = current.bring(wanted, unready)
+        assert found == effective(wanted, unready)
+        assert (found.services == ready.services) == (pod not in unready)
+        assert ready.six is not None
+        assert found.six is not None
+        assert (found.six.services == ready.six.services) == (pod in unready)
+
+
+def test_a_pod_is_asked_once_in_each_family() -> None:
+    document: dict[str, Any] = json.loads(CASE.read_text())
+    document["checks"] = [tcp("10.244.0.2"), tcp("fd00:10:244::2")]
+    assert [check.key for check in state.read(document).checks] == ["default/web-1", "default/web-1 (IPv6)"]
+    document["checks"].append(tcp("fd00:10:244::3"))
+    with pytest.raises(state.StateError, match=r'checks\[2\].pod: "default/web-1" is there twice'):
+        state.read(document)
+
+
+def tcp(address: str) -> dict[str, object]:
+    times = dict.fromkeys(("period_seconds", "timeout_seconds", "success_threshold", "failure_threshold"), 1)
+    check = {"pod": "default/web-1", "address": address, "kind": "tcp", "port": 80, "path": "", "host": ""}
+    return {**check, "headers": [], "scheme": "HTTP", "initial_delay_seconds": 0, **times}
+
+
 def test_an_allow_list_that_names_nobody_of_a_family_lets_nobody_of_it_in() -> None:
     wanted = dual()
     closed = dataclasses.replace(wanted.services[0], allowed_sources=("10.0.0.0/8",))

@@ -118,5 +118,5 @@ def test_a_node_tells_of_each_half() -> None:
         "net.ipv6.conf.all.forwarding is 0",
         "route missing: fd00::/64 via fd00::2",
     ]
-    assert verdicts.facts_of(broken, IPFamily.V4) is broken
+    assert verdicts.facts_of(broken, IPFamily.V4) == broken
     assert not verdicts.facts_of(broken, IPFamily.V6).table_present

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,14 @@ _PATH = re.compile(r"(?:/[\x21-\x7e]*)?")
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
 _LONGEST = 2**31 - 1
+_OF_IPV6 = " (IPv6)"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One pod's readinessProbe, fields as in core/v1; ``kind`` is ``http`` or ``tcp``, ``pod`` ``namespace/name``.
+
+    A pod of two families of addresses has a check for each in which a Service leads to it.
 
     ``host`` is the Host header, not where the connection goes.
     """
@@ -41,18 +44,29 @@ class Check:
     success_threshold: int = 1
     failure_threshold: int = 3
 
+    @property
+    def key(self) -> str:
+        """The name under which its outcome is known: the pod's, at an IPv6 address with the family."""
+        return f"{self.pod}{_OF_IPV6}" if ":" in self.address else self.pod
+
+
+def of_ipv6(keys: Collection[str]) -> frozenset[str]:
+    """The pods whose checks at IPv6 addresses are among these keys."""
+    return frozenset(key.removesuffix(_OF_IPV6) for key in keys if key.endswith(_OF_IPV6))
+
 
 def read(values: list[Any], reasons: list[str]) -> Iterator[Check]:
-    """The checks, one a pod; what is wrong with them is added to ``reasons``."""
-    seen: set[str] = set()
+    """The checks, one a pod and family; what is wrong with them is added to ``reasons``."""
+    seen: set[tuple[str, bool]] = set()
     for index, value in enumerate(values):
         where = f"checks[{index}]"
         given = fields.fields(value, _CHECK, where, reasons)
         if given is None:
             continue
-        if given["pod"] in seen:
+        key = (given["pod"], ":" in given["address"])
+        if key in seen:
             reasons.append(f"{where}.pod: {fields.shown(given['pod'])} is there twice")
-        seen.add(given["pod"])
+        seen.add(key)
         fields.pod(given["pod"], f"{where}.pod", reasons)
         fields.address(given["address"], f"{where}.address", reasons)
         fields.word(given["kind"], ("http", "tcp"), f"{where}.kind", reasons)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from nodeportd import families
+from nodeportd import checks, families
 from nodeportd.state import Endpoint, Port, Service, State
 
 FEW = 100
@@ -73,9 +73,9 @@ NOTHING = Effective("", (), (), {})
 
 
 def effective(state: State, unready: Collection[str] = ()) -> Effective:
-    """What shall be in force while the pods in ``unready`` (``namespace/name``) are not ready."""
+    """What shall be in force while the pods in ``unready`` are not ready, by the keys of their checks."""
     four, six = families.Split().of(state)
-    return _effective(four, unready, _effective(six, unready) if six is not None else None)
+    return _effective(four, unready, _effective(six, checks.of_ipv6(unready)) if six is not None else None)
 
 
 def _effective(state: State, unready: Collection[str], six: Effective | None = None) -> Effective:
@@ -131,7 +131,7 @@ class Current:
         """The same as :func:`effective`; tuples of what stays as it was are those of before."""
         four, six = self._split.of(state)
         found = self._four.bring(four, unready)
-        return found if six is None else replace(found, six=self._six.bring(six, unready))
+        return found if six is None else replace(found, six=self._six.bring(six, checks.of_ipv6(unready)))
 
 
 class _Current:

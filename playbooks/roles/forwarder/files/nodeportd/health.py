@@ -100,4 +100,4 @@ def _next(record: Record, now: float) -> float:
 
 def _share(check: Check) -> float:
     """A part of the period that belongs to the pod, always the same."""
-    return check.period_seconds * (zlib.crc32(check.pod.encode()) % 1000 + 1) / 1000
+    return check.period_seconds * (zlib.crc32(check.key.encode()) % 1000 + 1) / 1000

@@ -14,8 +14,9 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import Any, NamedTuple
 
+from nodeportd.checks import of_ipv6
 from nodeportd.families import halves, is_ipv6
-from nodeportd.state import State
+from nodeportd.state import Service, State
 
 SERVER = "nodeportd"
 
@@ -32,24 +33,29 @@ Checks = Mapping[tuple[str, int], Health]
 
 
 def of_state(state: State, unready: Collection[str] = ()) -> Checks:
-    """What this node has to tell. Endpoints that are terminating do not count, though they may still serve."""
+    """What this node has to tell, at an address of each family what is so there.
+
+    Endpoints that are terminating do not count, though they may still serve.
+    """
     found = {}
     for service in state.services:
         if service.health_check_node_port:
-            _, four, six = halves(service)  # a pod counts once, whatever its addresses
-            own = {
-                endpoint.address
-                for port in (four or six or service).ports
-                for endpoint in port.endpoints
-                if endpoint.node == state.node
-                and not endpoint.terminating
-                and (endpoint.always or endpoint.pod not in unready)
-            }
-            health = Health(service.key, len(own))
+            _, four, six = halves(service)
             for address in state.addresses:
-                if (six if is_ipv6(address) else four) is not None:
-                    found[address, service.health_check_node_port] = health
+                half, away = (six, of_ipv6(unready)) if is_ipv6(address) else (four, unready)
+                if half is not None:
+                    found[address, service.health_check_node_port] = _health(half, state.node, away)
     return found
+
+
+def _health(half: Service, node: str, unready: Collection[str]) -> Health:
+    own = {
+        endpoint.address
+        for port in half.ports
+        for endpoint in port.endpoints
+        if endpoint.node == node and not endpoint.terminating and (endpoint.always or endpoint.pod not in unready)
+    }
+    return Health(half.key, len(own))
 
 
 def answer(health: Health) -> tuple[int, dict[str, str], bytes]:

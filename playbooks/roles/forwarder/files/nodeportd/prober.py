@@ -23,7 +23,7 @@ def now() -> float:
 
 
 class Prober:
-    """What this node knows of the pods, by their names (``namespace/name``).
+    """What this node knows of the pods, by the keys of their checks.
 
     The selector is shared: what of its events is not an :class:`Attempt` is none of ours. ``changes`` grows whenever
     a pod became ready or not, or is not ready for another reason.
@@ -38,7 +38,7 @@ class Prober:
 
     def follow(self, checks: Iterable[Check], before: Mapping[str, Record]) -> None:
         """Make these checks from now on; ``before`` is what is known of pods that are not followed yet."""
-        wanted = {check.pod: check for check in checks}
+        wanted = {check.key: check for check in checks}
         for pod in [pod for pod in self.records if pod not in wanted]:
             del self.records[pod]
             self.changes += 1
@@ -58,14 +58,14 @@ class Prober:
             attempt.drop()
 
     def _note(self, record: Record) -> None:
-        before = self.records.get(record.check.pod)
+        before = self.records.get(record.check.key)
         self.changes += before is None or _told(before) != _told(record)
-        self.records[record.check.pod] = record
-        heapq.heappush(self._due, (record.due, record.check.pod))
+        self.records[record.check.key] = record
+        heapq.heappush(self._due, (record.due, record.check.key))
 
     @property
     def unready(self) -> frozenset[str]:
-        """Pods that are not ready."""
+        """Pods that are not ready, by the keys of their checks."""
         return frozenset(pod for pod, record in self.records.items() if not record.ready)
 
     def unasked(self, soon: float) -> bool:
@@ -110,7 +110,7 @@ class Prober:
 
     def _count(self, attempt: Attempt, answer: Answer | None) -> None:
         if answer is not None:
-            pod = attempt.check.pod
+            pod = attempt.check.key
             del self._attempts[pod]
             self._note(answered(self.records[pod], answer, self._clock()))
 

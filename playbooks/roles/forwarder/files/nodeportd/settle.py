@@ -54,7 +54,7 @@ def coming(file: Path, told: Path) -> Mapping[str, str]:
 
     Raises as :func:`differences`.
     """
-    checks = {check.pod: check for check in state.parse(file.read_bytes()).checks}
+    checks = {check.key: check for check in state.parse(file.read_bytes()).checks}
     return {
         pod: each["why"]
         for pod, each in _said(told).get("unready", {}).items()
@@ -181,7 +181,7 @@ def await_pods(file: Path, told: Path) -> Mapping[str, str]:
 
 def await_lasting(file: Path, told: Path, seconds: int) -> Mapping[str, str]:
     """Wait until the pods that are ready now were so for that long (``minReadySeconds``); those that were not."""
-    pods = {check.pod for check in state.parse(file.read_bytes()).checks} - unready(told).keys()
+    pods = {check.key for check in state.parse(file.read_bytes()).checks} - unready(told).keys()
     began = time.monotonic()
     deadline, fell = began + 2 * seconds + PATIENCE, dict[str, str]()
     while time.monotonic() < min(began + seconds, deadline):

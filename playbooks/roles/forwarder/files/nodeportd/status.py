@@ -66,7 +66,7 @@ class Memory:
 
     def of(self, checks: Iterable[Check], now: float) -> dict[str, Record]:
         """The records of pods with these checks; one that was not known, or only as coming, is left out."""
-        asked = {check.pod: health.first(check, now) for check in checks}
+        asked = {check.key: health.first(check, now) for check in checks}
         return {
             **{pod: replace(asked[pod], ready=True, coming=False) for pod in self._ready & asked.keys()},
             **{pod: replace(asked[pod], since=since, why=why, coming=False)
