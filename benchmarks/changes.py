@@ -34,7 +34,7 @@ def main() -> None:
             nodes.up(lab, Wish(3), silent)
             run.apply_only(replace(lab, forwarders=(given.forwarder,)), [str(WEB_APP)], silent)
             for _ in range(given.rounds):
-                found = drill.drill(lab, None, scenarios.chosen(PLAYS, destructive=False), 200, silent)
+                found = drill.drill(lab, None, scenarios.chosen(lab, PLAYS, destructive=False), 200, silent)
                 asked += found.asked
                 for each in found.scenarios:
                     times = [at for course in each.courses for at in _turning(course.first_answer, course.last_answer)]

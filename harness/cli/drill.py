@@ -12,7 +12,11 @@ from harness.session import drill, scenarios
 @click.command("drill")
 @click.argument("service", metavar="[[NAMESPACE/]SERVICE]", required=False)
 @click.option("--only", "names", multiple=True, metavar="SCENARIO", help="Only this scenario; may be repeated.")
-@click.option("--destructive", is_flag=True, help="Also those that take a node away (reboot, power).")
+@click.option(
+    "--destructive",
+    is_flag=True,
+    help="Also what breaks a node (reboot, power); on your own machines, what breaks anything.",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(1, 1000),
@@ -39,12 +43,13 @@ def drill_command(
 
     Example: harness drill web-service --only rolling-restart --only pod-killed
     """
-    plays = scenarios.chosen(names, destructive=destructive)
+    lab = lab_of(context)
+    plays = scenarios.chosen(lab, names, destructive=destructive)
     if as_list:
         for play in plays:
             click.echo(f"{play.name:<18} {play.title}")
         return
     with screen() as listener:
-        found = drill.drill(lab_of(context), service, plays, rate, listener)
+        found = drill.drill(lab, service, plays, rate, listener)
     show(found, as_json=as_json)
     context.exit(found.status.exit_code)

@@ -10,7 +10,6 @@ from harness.model.cluster import Cluster
 from harness.model.plan import Plan, PlannedPod
 from harness.session import remote
 from harness.session.lab import Lab
-from harness.support import process
 
 
 def _without_dashes(context: click.Context, argument: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -26,28 +25,28 @@ def _without_dashes(context: click.Context, argument: click.Parameter, words: tu
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, callback=_without_dashes)
 @click.pass_context
 def exec_command(context: click.Context, where: str, command: tuple[str, ...]) -> None:
-    """Run a command on a node, or in a pod's network namespace; ends with the command's own exit code.
+    """Run a command as root on a node, or in a pod's network namespace; ends with the command's own exit code.
 
     Example: harness exec pod/default/web-app -- ss -tln
     """
     lab = lab_of(context)
     cluster = lab.cluster()
     node, prefix = _place(lab, cluster, where)
-    context.exit(process.interactive(remote.command(cluster, node, [*prefix, *command])))
+    context.exit(remote.execute(cluster, node, [*prefix, *command]))
 
 
 @click.command("shell")
 @click.argument("where", metavar="[NODE|pod/NAME]", required=False)
 @click.pass_context
 def shell_command(context: click.Context, where: str | None) -> None:
-    """A shell on a node (the first one when none is named), or in a pod's network namespace.
+    """A shell of root on a node (the first one when none is named), or in a pod's network namespace.
 
     Example: harness shell n2
     """
     lab = lab_of(context)
     cluster = lab.cluster()
     node, prefix = _place(lab, cluster, where or cluster.nodes[0].name)
-    context.exit(process.interactive(remote.terminal(cluster, node, [*prefix, "bash", "-l"] if prefix else [])))
+    context.exit(remote.shell(cluster, node, [*prefix, "bash", "-l"]))
 
 
 def _place(lab: Lab, cluster: Cluster, where: str) -> tuple[str, list[str]]:

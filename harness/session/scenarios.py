@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
+from harness.drivers import Power
 from harness.errors import RigError, UsageError
 from harness.model.cluster import Cluster
 from harness.model.plan import PlannedPod, PlannedPort, PlannedService
@@ -68,15 +70,23 @@ Act = Callable[[Stage], str]
 """Does what the scenario is about and returns the node that was taken away by it, empty when none was."""
 
 
+class Harm(IntEnum):
+    """What a scenario breaks: nothing, as people change things; programs of ours, which come back; a whole node."""
+
+    NOTHING = 0
+    PROGRAMS = 1
+    NODE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A scenario of the list: whether it is planned, so that nothing may be lost, and whether it takes a node away."""
+    """A scenario of the list: whether it is planned, so that nothing may be lost, and what it breaks."""
 
     name: str
     title: str
     act: Act
     planned: bool = True
-    destructive: bool = False
+    harm: Harm = Harm.NOTHING
 
 
 def _restart(stage: Stage) -> str:
@@ -166,22 +176,43 @@ PLAYS = (
     Play("pod-deleted", "A pod is deleted", _delete_pod),
     Play("node-drained", "A node is drained", _drain),
     Play("forwarder-reload", f"nodeportd reloads {RELOADS} times on every node", _reload),
-    Play("forwarder-killed", "nodeportd is killed on every node", _kill_forwarder),
-    Play("pod-killed", "A pod is killed", _kill_pod, planned=False),
-    Play("node-rebooted", "A node reboots", _reboot, planned=False, destructive=True),
-    Play("node-cut", "A node loses its power", _cut, planned=False, destructive=True),
+    Play("forwarder-killed", "nodeportd is killed on every node", _kill_forwarder, harm=Harm.PROGRAMS),
+    Play("pod-killed", "A pod is killed", _kill_pod, planned=False, harm=Harm.PROGRAMS),
+    Play("node-rebooted", "A node reboots", _reboot, planned=False, harm=Harm.NODE),
+    Play("node-cut", "A node loses its power", _cut, planned=False, harm=Harm.NODE),
 )
 
 
-def chosen(names: Sequence[str], *, destructive: bool) -> tuple[Play, ...]:
-    """The scenarios of these names; of none: all, those that take a node away only when asked for.
+def chosen(lab: Lab, names: Sequence[str], *, destructive: bool) -> tuple[Play, ...]:
+    """The scenarios of these names; of none: all that may be done here.
 
-    Raises :class:`UsageError` for a name that is not there.
+    The rule of what is done to nodes unasked, and the only place of it: on nodes that the harness made everything but
+    taking a node away, unless it is named; on machines of the user nothing that breaks anything, named or not.
+    ``destructive`` asks for the rest. What the driver cannot do is left out.
+
+    Raises :class:`UsageError` for a name that is not there, or not to be done here.
     """
     known = {play.name: play for play in PLAYS}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"there is no scenario {unknown[0]!r}", hint=f"scenarios: {', '.join(known)}")
-    return tuple(known[name] for name in names) or tuple(p for p in PLAYS if destructive or not p.destructive)
+    if not names:
+        unasked = Harm.PROGRAMS if lab.driver.makes_nodes else Harm.NOTHING
+        allowed = Harm.NODE if destructive else unasked
+        return tuple(play for play in PLAYS if play.harm <= allowed and _possible(lab, play))
+    wanted = tuple(known[name] for name in names)
+    if broken := [play.name for play in wanted if not _possible(lab, play)]:
+        raise UsageError(f"{', '.join(broken)}: the driver {lab.driver_name} does not reboot its nodes")
+    harmful = [play.name for play in wanted if play.harm > Harm.NOTHING]
+    if harmful and not destructive and not lab.driver.makes_nodes:
+        raise UsageError(
+            f"{', '.join(harmful)} would break something on machines of yours, which is done only when asked for",
+            hint="--destructive asks for it",
+        )
+    return wanted
+
+
+def _possible(lab: Lab, play: Play) -> bool:
+    return play.harm < Harm.NODE or isinstance(lab.driver, Power)
 
 
 def put_back(lab: Lab, before: Present, listener: Listener) -> None:

@@ -140,9 +140,24 @@ def end_group(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def interactive(argv: Argv, *, env: Mapping[str, str] | None = None) -> int:
-    """Run a program on this very terminal, for a person, and return its exit code."""
-    return subprocess.run([str(word) for word in argv], env=env, check=False).returncode
+def interactive(argv: Argv, *, first: bytes = b"") -> int:
+    """Run a program on this very terminal, for a person, and return its exit code.
+
+    With ``first``, a few words that fit a pipe, its stdin begins with that, and goes on with ours.
+    """
+    words = [str(word) for word in argv]
+    if not first:
+        return subprocess.run(words, check=False).returncode
+    begin, write = os.pipe()
+    os.write(write, first)
+    os.close(write)
+    joined = subprocess.Popen(["cat", f"/dev/fd/{begin}", "-"], pass_fds=(begin,), stdout=subprocess.PIPE)
+    try:
+        os.close(begin)
+        return subprocess.run(words, check=False, stdin=joined.stdout).returncode
+    finally:
+        joined.kill()  # it may still wait for somebody to type
+        joined.communicate()
 
 
 PIPE = subprocess.PIPE

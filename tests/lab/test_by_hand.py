@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pexpect
 import pytest
 import yaml
 
@@ -199,6 +200,41 @@ def test_a_password_given_for_one_run_is_used_everywhere_and_seen_nowhere(hand: 
     secret.unlink()
     kept = process.run(["grep", "-rl", PASSWORD, tmp_path, hand.foreign.folder / ".harness"], timeout=60)
     assert kept.out == "", kept.out
+
+
+def test_a_person_is_root_on_a_machine_by_the_inventory(hand: Hand, tmp_path: Path) -> None:
+    harness: list[str | Path] = [BIN / "harness", "-i", hand.inventory]
+
+    def asked(*words: str, stdin: str | None = None) -> process.Completed:
+        return process.run([*harness, *words], cwd=hand.foreign.folder, env=hand.environment, stdin=stdin)
+
+    for name in "ab":  # b by way of a gate
+        assert asked("exec", name, "--", "sh", "-c", "id -u; exit 7").out == "0\n"
+    done = asked("exec", "a", "--", "sh", "-c", "cat; exit 7", stdin="of mine\n")
+    assert (done.code, done.out) == (7, "of mine\n"), done.err
+    hand.foreign.on("b", "echo 'ops ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ops")
+    try:
+        assert asked("exec", "b", "--", "cat", stdin="of mine\n").out == "of mine\n", "sudo did not want the password"
+        assert asked("shell", "b", stdin="id -u\n").out == "0\n"
+        assert typed(hand, "b", "exit 5") == 5
+    finally:
+        hand.foreign.on("b", "echo 'ops ALL=(ALL) ALL' > /etc/sudoers.d/ops")
+    assert typed(hand, "a", "exit 6") == 6
+
+
+def typed(hand: Hand, name: str, last: str) -> int:
+    """The exit code of ``harness shell NAME``, called on a terminal, where root has said so and typed ``last``."""
+    words = ["-i", str(hand.inventory), "shell", name]
+    person = pexpect.spawn(str(BIN / "harness"), words, cwd=hand.foreign.folder, env=hand.environment, timeout=60)
+    person.expect_exact("# ")
+    person.sendline("echo I am user $(id -u), $(stty size)")
+    person.expect_exact("I am user 0, 24 80")
+    person.sendline(last)
+    person.expect_exact(pexpect.EOF)
+    said = (person.before or b"").decode()
+    assert PASSWORD not in said
+    person.close()
+    return int(person.exitstatus)
 
 
 def flat(text: str) -> str:
