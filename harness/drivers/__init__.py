@@ -83,6 +83,24 @@ class Snapshot:
     nodes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What a node said on its console in its last boot: the file, and the last lines.
+
+    ``end`` is what the console says of a boot that has ended without a running system, such as a kernel's panic;
+    empty as long as the node may still come up.
+    """
+
+    file: Path
+    lines: tuple[str, ...] = ()
+    end: str = ""
+
+    def told(self, node: str) -> str:
+        """The whole of it for a person."""
+        said = "".join(f"\n  {line}" for line in self.lines) or " nothing"
+        return f"console of {node} ({self.file}):{said}"
+
+
 class Driver(Protocol):
     """Nodes of one kind, for one lab. The two files are left in the place's ``home``."""
 
@@ -153,6 +171,11 @@ class Power(Protocol):
     """
 
     boot_seconds: float
+    anew: str
+    """What a person does about a node that does not boot any more; ``NODE`` stands for its name."""
+
+    def console(self, node: Node, since: float) -> Console:
+        """What the node said on its console since then, in seconds of the epoch; asks no node."""
 
     def reboot(self, nodes: Sequence[Node], progress: Progress) -> None:
         """Ask each of these nodes, all of which answer to SSH, to shut down properly and boot again.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.drivers import Power, Progress, boots
-from harness.errors import RigError, UsageError
+from harness.errors import DriverError, RigError, UsageError
 from harness.model.cluster import Cluster, Node
 from harness.model.progress import Listener, Step
 from harness.session import settle
 from harness.session.lab import Lab
+from harness.support import clock
 
 
 def reboot(lab: Lab, names: Sequence[str], listener: Listener) -> tuple[Node, ...]:
@@ -24,7 +25,7 @@ def reboot(lab: Lab, names: Sequence[str], listener: Listener) -> tuple[Node, ..
         if silent := [name for name, identity in before.items() if not identity]:
             raise RigError(f"{', '.join(silent)} cannot be asked to reboot: no answer to SSH",
                            hint="`harness reboot --hard` asks no node")  # fmt: skip
-        return _boot(lab, cluster, power.reboot, nodes, power.boot_seconds, listener)
+        return _boot(lab, cluster, power.reboot, nodes, power, listener)
 
 
 def power_cycle(lab: Lab, names: Sequence[str], listener: Listener) -> tuple[Node, ...]:
@@ -34,15 +35,19 @@ def power_cycle(lab: Lab, names: Sequence[str], listener: Listener) -> tuple[Nod
     """
     with lab.changing():
         power, cluster = _power(lab), lab.cluster()
-        return _boot(lab, cluster, power.power_cycle, _named(cluster, names), power.boot_seconds, listener)
+        return _boot(lab, cluster, power.power_cycle, _named(cluster, names), power, listener)
 
 
 def _boot(lab: Lab, cluster: Cluster, how: Callable[[Sequence[Node], Progress], None], nodes: tuple[Node, ...],
-          within: float, listener: Listener) -> tuple[Node, ...]:  # fmt: skip
+          power: Power, listener: Listener) -> tuple[Node, ...]:  # fmt: skip
     before = boots.identities(cluster, nodes)
+    began = clock.now().timestamp()
     how(nodes, lambda text: listener(Step(text)))
     listener(Step("waiting until they have booted"))
-    boots.until_anew(cluster, before, within)
+    try:
+        boots.until_anew(cluster, before, power.boot_seconds, lambda node: power.console(node, began))
+    except DriverError as error:
+        raise DriverError(error.message, hint=power.anew) from None
     settle.settle(cluster, lab.applied_plan(cluster), listener)
     return nodes
 

@@ -25,6 +25,15 @@ _LONGEST = 330.0
 """Seconds, a little longer than nodeportd itself calls a pod coming."""
 _GIVEN = ("test", "-e", "/etc/nodeport/state.json")
 _STATUS = ("cat", "/run/nodeport/status.json")
+_SAYS = """\
+echo "nodeportd.service is $(systemctl is-enabled nodeportd 2>&1) and $(systemctl is-active nodeportd 2>&1)"
+for file in /etc/nodeport/state.json /etc/systemd/system/nodeportd.service; do
+    stat --format '%n has %s bytes' "$file" 2>&1
+done
+systemctl list-units --failed --plain --no-legend
+journalctl --boot --unit=nodeportd --no-pager --output=short-monotonic --lines=8
+"""
+"""What a node that does not run what it was given has to say: a power cut may have taken files, or links of units."""
 
 
 def settle(cluster: Cluster, plan: Plan | None, listener: Listener) -> None:
@@ -37,9 +46,11 @@ def settle(cluster: Cluster, plan: Plan | None, listener: Listener) -> None:
     """
     listener(Step("waiting until the nodes run what they were given"))
     with ThreadPoolExecutor(max_workers=16) as pool:
-        amiss = [word for word in pool.map(lambda node: _amiss(cluster, node.name, plan), cluster.nodes) if word]
+        amiss = [
+            word for word in pool.map(lambda node: _amiss_in_full(cluster, node.name, plan), cluster.nodes) if word
+        ]
     if amiss:
-        raise RemoteError("; ".join(amiss), hint="`harness verify` says what is wrong, `harness apply` mends it")
+        raise RemoteError("\n".join(amiss), hint="`harness verify` says what is wrong, `harness apply` mends it")
 
 
 def settle_given(cluster: Cluster, plan: Plan, listener: Listener) -> None:
@@ -53,6 +64,19 @@ def settle_given(cluster: Cluster, plan: Plan, listener: Listener) -> None:
     with ThreadPoolExecutor(max_workers=16) as pool:
         for told in filter(None, pool.map(amiss, [node.name for node in cluster.nodes])):
             listener(Step(told))
+
+
+def _amiss_in_full(cluster: Cluster, node: str, plan: Plan | None) -> str:
+    """What is amiss, and what the node itself says about that."""
+    amiss = _amiss(cluster, node, plan)
+    if not amiss:
+        return ""
+    try:
+        said = remote.as_root(cluster, node, ("sh", "-c", _SAYS)).out
+    except RigError as error:
+        said = f"no answer: {error}"
+    lines = [amiss, f"{node} itself says:", *(f"  {line[:200]}" for line in said.splitlines())]
+    return "\n".join(lines)
 
 
 def _amiss(cluster: Cluster, node: str, plan: Plan | None) -> str:

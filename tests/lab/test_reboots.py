@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,8 +153,11 @@ def test_a_node_that_is_not_there_is_named(folder: Path) -> None:
 def test_what_does_not_come_back_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settle, "SECONDS", 2.0)
     harness(folder, "exec", "n2", "--", "systemctl", "disable", "nodeportd")
-    with pytest.raises(RemoteError, match=r"^n2: waited 2 s for n2 to run generation 1.*status.json"):
+    with pytest.raises(RemoteError, match=r"^n2: waited 2 s for n2 to run generation 1.*status.json") as failed:
         power.power_cycle(lab(folder), ["n1", "n2"], lambda _event: None)
+    own_words = failed.value.message.partition("n2 itself says:")[2]
+    assert "nodeportd.service is disabled and inactive" in own_words
+    assert re.search(r"/etc/nodeport/state.json has [1-9]\d+ bytes", own_words)
     found = process.run([HARNESS, "--driver", "nspawn", "verify", "--json"], cwd=folder)
     assert found.code == 1
     assert json.loads(found.out)["status"] == "FAIL"

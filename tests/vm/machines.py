@@ -100,13 +100,11 @@ def a_folder(first: int, releases: Sequence[str] = ("bookworm",) * 3) -> Iterato
 
     No machine outlives it. In CI a missing tool is a failure, elsewhere the tests are skipped.
     """
-    if shutil.which("vagrant") is None or shutil.which("qemu-system-x86_64") is None:
-        say = pytest.fail if "CI" in os.environ else pytest.skip
-        say("virtual machines need vagrant and QEMU: make vm-packages")
+    need_programs()
     started = not domains.virsh("version").ok
     if started:
         _ours("host", "start")
-    _ours("box", *dict.fromkeys(releases))
+    need_boxes(*dict.fromkeys(releases))
     folder = Path(tempfile.mkdtemp(prefix="nodeport-vms-"))
     for name in ("Vagrantfile", "examples/web-app.yaml"):
         shutil.copy(ROOT / name, folder)
@@ -123,6 +121,19 @@ def a_folder(first: int, releases: Sequence[str] = ("bookworm",) * 3) -> Iterato
         shutil.rmtree(folder, ignore_errors=True)
         if started:
             _ours("host", "stop")
+
+
+def need_programs() -> None:
+    """In CI a missing tool is a failure, elsewhere the tests are skipped."""
+    if shutil.which("vagrant") is None or shutil.which("qemu-system-x86_64") is None:
+        say = pytest.fail if "CI" in os.environ else pytest.skip
+        say("virtual machines need vagrant and QEMU: make vm-packages")
+
+
+def need_boxes(*releases: str) -> None:
+    """The boxes of these releases, built when they are not there."""
+    need_programs()
+    _ours("box", *releases)
 
 
 def _ours(*words: str) -> None:

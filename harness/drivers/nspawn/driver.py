@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.drivers import Check, Place, Progress, Snapshot, Wish
+from harness.drivers import Check, Console, Place, Progress, Snapshot, Wish
 from harness.drivers.nspawn import (
     cgroups,
     disk,
@@ -43,6 +43,7 @@ from harness.support import interrupts, netns
 
 _BOOT_SECONDS = 60.0
 _AT_ONCE = 8
+_CONSOLE_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class NspawnDriver:
 
     makes_nodes = True
     boot_seconds = _BOOT_SECONDS
+    anew = "`harness snapshot restore` puts kept disks back; `harness down` and `harness up` make all nodes anew"
 
     def __init__(self, place: Place) -> None:
         self.home = place.home.absolute()
@@ -156,6 +158,14 @@ class NspawnDriver:
         """Forget a kept state."""
         with lock.alone(self.names, self.lab):
             snapshots.delete(self.names, name)
+
+    def console(self, node: Node, since: float) -> Console:
+        """What the node's systemd said; nothing comes up any more once its supervisor has ended."""
+        file = self.names.folder / node.name / "console.log"
+        said = machine.console_tail(self.names, node.name, _CONSOLE_LINES).splitlines()
+        recent = file.exists() and file.stat().st_mtime >= since
+        ended = "" if machine.runs(self.names, node.name) else "its machine has ended"
+        return Console(file, tuple(said) if recent else (), ended)
 
     def reboot(self, nodes: Sequence[Node], progress: Progress) -> None:
         """``systemctl reboot`` on each; its supervisor then boots it with a new network."""

@@ -11,9 +11,6 @@ from pathlib import Path
 from harness.errors import DriverError
 from harness.support import process
 
-LOGS = Path("/var/log/libvirt/qemu")
-_LINES = 15
-
 
 def prefix(folder: Path) -> str:
     """Of the names of all domains of this folder; the Vagrantfile has the same."""
@@ -84,23 +81,3 @@ def each(folder: Path, names: Sequence[str], *steps: Sequence[str]) -> None:
             amiss = [word for word in pool.map(one(step), names) if word]
         if amiss:
             raise DriverError(f"virsh {step[0]} failed: " + "; ".join(amiss))
-
-
-def console(folder: Path, names: Sequence[str], since: float) -> str:
-    """The ends of what the machines said on their consoles since then (seconds of the epoch), for a person."""
-    blocks = []
-    for name in names:
-        path = LOGS / f"{prefix(folder)}{name}-console.log"
-        try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            recent = path.stat().st_mtime >= since
-        except OSError:
-            continue
-        said = [line for line in map(_printable, lines) if line.strip() and recent]
-        if said:
-            blocks.append(f"console of {name} ({path}):\n" + "\n".join(f"  {line}" for line in said[-_LINES:]))
-    return "\n".join(blocks)
-
-
-def _printable(line: str) -> str:
-    return "".join(character for character in line if character.isprintable())[:200]

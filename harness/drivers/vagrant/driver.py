@@ -10,19 +10,21 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import yaml
 
-from harness.drivers import Check, Place, Progress, Snapshot, Wish
-from harness.drivers.vagrant import domains, host, program, settings, snapshots, ssh
+from harness.drivers import Check, Console, Place, Progress, Snapshot, Wish
+from harness.drivers.vagrant import acceleration, console, domains, host, program, settings, snapshots, ssh
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
 from harness.support import clock, interrupts, process
 from harness.support.files import write_atomic
 
-_KVM = Path(__file__).with_name("kvm.sh")
+_ANEW = (
+    "the other machines run on. Made anew: `vagrant destroy -f NODE`, `harness up`, `harness apply`; with its disk as "
+    "kept: `harness snapshot restore`. Too little `memory` in inventories/vagrant/nodes.yml looks like this too"
+)
 
 
 class VagrantDriver:
@@ -30,6 +32,7 @@ class VagrantDriver:
 
     makes_nodes = True
     boot_seconds = 240.0
+    anew = _ANEW
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -48,7 +51,7 @@ class VagrantDriver:
             done = process.run(["virsh", "-c", "qemu:///system", "version"], timeout=30)
             found = "answers" if done.ok else done.last_words()
             checks.append(Check("libvirt", done.ok, found, "start libvirtd; without systemd: make vm-host"))
-        return [*checks, Check("accelerator", True, accelerator())]
+        return [*checks, acceleration.check()]
 
     def usual(self) -> Wish:
         """As many machines as ``nodes.yml`` has."""
@@ -77,12 +80,12 @@ class VagrantDriver:
         with self._locked():
             self._clear(progress)
             if self.status() is None:
-                progress(f"the guests run under {accelerator()}")
+                progress(acceleration.decided().told)
                 progress(f"vagrant up: {', '.join(machine.name for machine in machines)}")
                 self._bring_up()
             cluster = self._cluster(machines)
             self._describe(cluster)
-        _assert_addresses(cluster)
+        self._assert_addresses(cluster)
         return cluster
 
     def down(self, progress: Progress) -> None:
@@ -95,6 +98,10 @@ class VagrantDriver:
             for name in ("inventory.yml", "ssh_config", "known_hosts", "vagrant.json"):
                 (self.home / name).unlink(missing_ok=True)
             snapshots.forget(self.home)
+
+    def console(self, node: Node, since: float) -> Console:
+        """What the machine wrote to its serial port."""
+        return console.of(self.folder, node.name, since)
 
     def reboot(self, nodes: Sequence[Node], progress: Progress) -> None:
         """``systemctl reboot`` on each."""
@@ -129,8 +136,7 @@ class VagrantDriver:
             snapshots.restore(self.folder, self.place, name)
             cluster = self._cluster(settings.read(self.folder))
             progress("waiting until the machines answer")
-            clock.until(lambda: _answering(cluster), what="the machines", within=self.boot_seconds, every=0.5,
-                        failure=DriverError)  # fmt: skip
+            self._until_answering(cluster)
             return cluster
 
     def snapshots(self) -> Sequence[Snapshot]:
@@ -143,16 +149,49 @@ class VagrantDriver:
             snapshots.delete(self.folder, self.home, name)
 
     def _bring_up(self) -> None:
-        """Vagrant destroys a new machine that does not come up; what it said on its console stays."""
+        """Vagrant destroys a new machine that does not come up, and halts an old one; what it said stays."""
         began = clock.now().timestamp()
         try:
             program.call(self.folder, "up")
         except DriverError as error:
-            names = [machine.name for machine in settings.read(self.folder)]
-            said = domains.console(
-                self.folder, [name for name in names if name not in settings.created(self.folder)], began
+            told = [self._told(machine, began) for machine in settings.read(self.folder)]
+            raise DriverError("\n".join((error.message, *filter(None, told))), hint=error.hint) from None
+
+    def _told(self, machine: settings.Machine, began: float) -> str:
+        """The console of a machine that did not come up: that is off, or hangs."""
+        off = machine.name not in settings.alive(self.folder)
+        said = console.of(self.folder, machine.name, began if off else 0.0)
+        return said.told(machine.name) if said.end or (off and said.lines) else ""
+
+    def _until_answering(self, cluster: Cluster) -> None:
+        began = clock.now().timestamp()
+        try:
+            clock.until(lambda: _answering(cluster), what="the machines", within=self.boot_seconds, every=0.5,
+                        failure=DriverError)  # fmt: skip
+        except DriverError as error:
+            told = [
+                self.console(node, began).told(node.name) for node in cluster.nodes if node.name in _silent(cluster)
+            ]
+            raise DriverError("\n".join((error.message, *told)), hint=_ANEW) from None
+
+    def _assert_addresses(self, cluster: Cluster) -> None:
+        """Every machine really has its private address: some providers ignore what the Vagrantfile asks for.
+
+        Raises :class:`DriverError` with all that do not answer, and their consoles, or lack it.
+        """
+        answers = _ask(cluster, "ip", "-j", "-4", "address", "show")
+        amiss = []
+        for node in cluster.nodes:
+            done = answers[node.name]
+            if not done.ok:
+                told = self.console(node, 0).told(node.name)
+                amiss.append(f"{node.name} runs, and does not answer to SSH: {done.last_words()}\n{told}")
+            elif f'"local":"{node.address}"' not in done.out.replace(" ", ""):
+                amiss.append(f"{node.name} has no interface with {node.address}")
+        if amiss:
+            raise DriverError(
+                "\n".join(amiss), hint="`vagrant reload NODE`, or `vagrant destroy -f NODE` and `harness up`"
             )
-            raise DriverError("\n".join(filter(None, (error.message, said))), hint=error.hint) from None
 
     def _clear(self, progress: Progress) -> None:
         """Remove this folder's domains that Vagrant does not know: its notes were deleted, or a call was killed."""
@@ -197,7 +236,7 @@ class VagrantDriver:
             inventory=self.home / "inventory.yml",
             ssh_config=self.home / "ssh_config",
             client_netns=host.NETNS if host.NETNS.exists() else None,
-            emulated=accelerator() == "qemu",
+            emulated=not acceleration.decided().kvm,
         )
 
     def _describe(self, cluster: Cluster) -> None:
@@ -230,12 +269,6 @@ class VagrantDriver:
             yield
 
 
-@cache
-def accelerator() -> str:
-    """``kvm`` where a guest really runs under it, else ``qemu``; the Vagrantfile asks the same program."""
-    return process.run([_KVM], timeout=60).out.strip() or "qemu"
-
-
 def _digest(folder: Path) -> str:
     made = sorted(settings.created(folder).items())
     return hashlib.sha256(repr(made).encode()).hexdigest()[:16]
@@ -258,20 +291,3 @@ def _ask(cluster: Cluster, *command: str) -> dict[str, process.Completed]:
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         return dict(zip([node.name for node in cluster.nodes], pool.map(one, cluster.nodes), strict=True))
-
-
-def _assert_addresses(cluster: Cluster) -> None:
-    """Every machine really has its private address: some providers ignore what the Vagrantfile asks for.
-
-    Raises :class:`DriverError` with all that do not answer or lack it.
-    """
-    answers = _ask(cluster, "ip", "-j", "-4", "address", "show")
-    amiss = []
-    for node in cluster.nodes:
-        done = answers[node.name]
-        if not done.ok:
-            amiss.append(f"{node.name} does not answer to SSH: {done.last_words()}")
-        elif f'"local":"{node.address}"' not in done.out.replace(" ", ""):
-            amiss.append(f"{node.name} has no interface with {node.address}")
-    if amiss:
-        raise DriverError("; ".join(amiss), hint="`vagrant reload`, or `vagrant destroy -f` and anew")

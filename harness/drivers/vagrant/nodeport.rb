@@ -9,6 +9,9 @@ require "yaml"
 
 module Nodeport
   NETNS = "/run/netns/nodeport-vms"
+  SILENT = 120 # seconds
+  BOOT_ENDS = File.readlines(File.join(__dir__, "boot_ends.txt"), chomp: true)
+                  .reject { |line| line.empty? || line.start_with?("#") }.map { |line| Regexp.new(line) }
 
   class << self
     attr_reader :folder, :nodes
@@ -31,7 +34,39 @@ module Nodeport
 
   # "kvm" only where a guest really runs under it: /dev/kvm may exist and be of no use.
   def self.accelerator
-    @accelerator ||= Open3.capture2(File.join(__dir__, "kvm.sh")).first.strip == "kvm" ? "kvm" : "qemu"
+    decision.first == "kvm" ? "kvm" : "qemu"
+  end
+
+  # What kvm.sh prints: the answer, and why.
+  def self.decision
+    @decision ||= Open3.capture2(File.join(__dir__, "kvm.sh")).first.lines.map(&:strip)
+  end
+
+  # What the console of a machine says of a boot that never ends well; nil while it may still come up.
+  def self.boot_end(node, began)
+    text = File.read(console(node.fetch("name")), encoding: "BINARY")
+    return silence(node, began) if text.strip.empty?
+
+    text[(text.rindex("SYSLINUX ") || 0)..].lines.each do |line|
+      found = BOOT_ENDS.filter_map { |pattern| line[pattern] }.first
+      return found.gsub(/[^[:print:]]/, "") if found
+    end
+    nil
+  rescue SystemCallError
+    nil
+  end
+
+  # The boot loader of our boxes greets at once; what others say, nobody knows.
+  def self.silence(node, began)
+    silent = Process.clock_gettime(Process::CLOCK_MONOTONIC) - began
+    return unless silent > SILENT && node.fetch("box").start_with?("nodeport/")
+
+    "it has said nothing on its console for #{SILENT} s, its boot loader does not run"
+  end
+
+  # The file to which libvirt writes a machine's serial port.
+  def self.console(name)
+    "/var/log/libvirt/qemu/#{prefix}#{name}-console.log"
   end
 
   # Held until this process ends.
@@ -53,6 +88,17 @@ module Nodeport
 
   class Busy < Vagrant::Errors::VagrantError
     error_message("Another Vagrant makes or removes the machines of this folder; wait until it has ended.")
+  end
+
+  class DoesNotBoot < Vagrant::Errors::VagrantError
+    def initialize(name, why)
+      @text = "#{name} does not boot: #{why}. All that it said: #{Nodeport.console(name)}"
+      super()
+    end
+
+    def error_message
+      @text
+    end
   end
 
   class OneAtATime
@@ -117,6 +163,57 @@ module Nodeport
     end
   end
 
+  # Around the wait for a machine that boots: ends it at once when the console tells that it never will. Vagrant then
+  # destroys the machine when it is a new one, and halts one that was there before.
+  class WatchConsole
+    def initialize(app, _env)
+      @app = app
+    end
+
+    def call(env)
+      node = Nodeport.nodes.find { |each| each.fetch("name") == env[:machine].name.to_s }
+      waiting = Thread.current
+      watch = Thread.new { watch(node, waiting) }
+      @app.call(env)
+    ensure
+      watch.kill
+    end
+
+    private
+
+    def watch(node, waiting)
+      began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      sleep 1 until (why = Nodeport.boot_end(node, began))
+      waiting.raise(DoesNotBoot.new(node.fetch("name"), why))
+    end
+  end
+
+  # Says aloud under what the guests run.
+  class SayAcceleration
+    def initialize(app, _env)
+      @app = app
+    end
+
+    def call(env)
+      OneAtATime::LOCKING.synchronize { say(env) }
+      @app.call(env)
+    end
+
+    private
+
+    def say(env)
+      return if SayAcceleration.said || env[:machine].provider_name.to_s != "libvirt"
+
+      SayAcceleration.said = true
+      under = Nodeport.accelerator == "kvm" ? "KVM" : "QEMU without KVM"
+      env[:ui].info("Guests run under #{under}: #{Nodeport.decision.last}")
+    end
+
+    class << self
+      attr_accessor :said
+    end
+  end
+
   class Plugin < Vagrant.plugin("2")
     name "nodeport"
 
@@ -124,5 +221,11 @@ module Nodeport
       action_hook(:nodeport_lock, action) { |hook| hook.prepend(OneAtATime) }
     end
     action_hook(:nodeport_first, :machine_action_up) { |hook| hook.prepend(FirstAlone) }
+    action_hook(:nodeport_says, :machine_action_up) { |hook| hook.prepend(SayAcceleration) }
+    if defined?(VagrantPlugins::ProviderLibvirt)
+      action_hook(:nodeport_console, ALL_ACTIONS) do |hook|
+        hook.before(VagrantPlugins::ProviderLibvirt::Action::WaitTillUp, WatchConsole)
+      end
+    end
   end
 end

@@ -14,6 +14,8 @@ UP_SECONDS = 900
 _CLEARING_SECONDS = 120
 """How long Vagrant may take after Ctrl-C to remove what it has half made."""
 
+_ERRORS = "Any errors that occurred are shown below.\n"
+
 _KNOWN = (
     (r"could not be found|couldn't be found.*box|Box '?\S+'? could not|box '[^']*' .*not.*found|URL:",
      "a box is missing: `make box` builds ours; others come from the catalogue by `vagrant box add`"),
@@ -25,6 +27,10 @@ _KNOWN = (
      "no libvirt answers: start libvirtd; without systemd: `make vm-host`"),
     (r"KVM is not available|could not access KVM|failed to initialize kvm|VT-x|AMD-V|VERR_VMX|VERR_SVM",
      "a guest does not run under KVM here: NODEPORT_ACCELERATOR=qemu does without"),
+    (r"it has said nothing on its console",
+     "its disk or box is spoilt, or KVM is broken (NODEPORT_ACCELERATOR=qemu does without); mended: `harness up`"),
+    (r"does not boot: ",
+     "its disk or box is spoilt (`vagrant destroy -f` it), or its `memory` is too little; mended: `harness up`"),
     (r"Timed out while waiting for the machine to boot",
      "what it said on its console tells how far it came; NODEPORT_ACCELERATOR=qemu does without a broken KVM"),
     (r"No space left|ENOSPC|disk full", "the disk is full: the images are in /var/lib/libvirt/images"),
@@ -81,5 +87,6 @@ def _end_in_order(child: process.Process[bytes]) -> None:
 
 
 def _last(out: str) -> str:
-    lines = [line for line in out.splitlines() if line.strip()]
+    """The last lines; of several machines at once it says itself where its errors begin."""
+    lines = [line for line in out.partition(_ERRORS)[2].splitlines() or out.splitlines() if line.strip()]
     return "\n".join(lines[-12:])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers.vagrant import domains, program
+from harness.drivers.vagrant import console, domains, program
 from harness.errors import DriverError
 from harness.support import clock, process
 
@@ -26,6 +26,8 @@ from harness.support import clock, process
         ("Another Vagrant makes or removes the machines of this folder; wait until it has ended.", "wait until"),
         ("Call to virStorageVolUpload failed: write failed: No space left on device", "disk is full"),
         ("Timed out while waiting for the machine to boot. This means that\nVagrant was unable", "ACCELERATOR=qemu"),
+        ("n2 does not boot: Kernel panic - not syncing: VFS. All that it said: n2-console.log", "destroy -f"),
+        ("n2 does not boot: it has said nothing on its console for 120 s", "ACCELERATOR=qemu"),
         ("something new", "harness doctor"),
     ],
 )
@@ -73,10 +75,44 @@ def _exists(path: Path) -> None:
         raise clock.NotYet(f"no {path.name}")
 
 
-def test_the_console_of_an_earlier_boot_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(domains, "LOGS", tmp_path)
+def test_the_console_of_an_earlier_start_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "LOGS", tmp_path)
     log = tmp_path / f"{domains.prefix(tmp_path)}n1-console.log"
-    log.write_text("Booting\n\x1b[2Jkernel panic\n")
+    log.write_text("Booting\n\x1b[2JKernel panic - not syncing: VFS\n")
     at = log.stat().st_mtime
-    assert "kernel panic" in domains.console(tmp_path, ["n1", "n2"], at)
-    assert domains.console(tmp_path, ["n1"], at + 1) == ""
+    assert console.of(tmp_path, "n1", at).end == "Kernel panic - not syncing: VFS"
+    assert console.of(tmp_path, "n1", at + 1).lines == ()
+    assert console.of(tmp_path, "n2", at).told("n2").endswith("n2-console.log): nothing")
+
+
+GREETING = "\r\nSYSLINUX 6.04 20210613 Copyright (C) 1994-2015 H. Peter Anvin et al\r\n"
+PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"
+NO_ROOT = "ALERT!  LABEL=lost does not exist.  Dropping to a shell!"
+EMERGENCY = "You are in emergency mode. After logging in, type"
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ("", ""),
+        (GREETING, ""),
+        (f"{GREETING}[    1.8] {PANIC}\r\n", PANIC),
+        (f"{GREETING}Gave up waiting for root file system device.\r\n{NO_ROOT}\r\n(initramfs) \x1b[6n", NO_ROOT),
+        (f"{GREETING}UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.\r\n(initramfs) ", "(initramfs)"),
+        (f"{GREETING}{EMERGENCY}", EMERGENCY),
+        (f"{GREETING}Could not find kernel image: /vmlinuz\r\nboot: ", "Could not find kernel image: /vmlinuz"),
+        (f"{GREETING}{PANIC}\r\n{GREETING}Debian GNU/Linux 12 n1 ttyS0\r\n", ""),
+        ("n1 systemd[1]: kernel panic is a phrase, emergency mode another\r\n", ""),
+    ],
+)
+def test_a_console_tells_a_boot_that_has_ended_from_one_that_may_go_well(said: str, end: str) -> None:
+    assert console.read(Path("console.log"), said).end == end
+
+
+def test_what_led_to_the_end_of_a_boot_is_shown_and_what_followed() -> None:
+    text = "\n".join(
+        [*(f"before {number}" for number in range(30)), PANIC, *(f"after {number}" for number in range(30))]
+    )
+    said = console.read(Path("console.log"), text)
+    assert {PANIC, "before 29", "after 0"} < set(said.lines)
+    assert len(said.lines) == 15
