@@ -97,7 +97,7 @@ def test_names_may_be_as_long_and_as_alike_as_kubernetes_lets_them(cluster: Clus
     for number in (11, 12):
         assert f"nodeport-pod-uid: uid-{number}" in on(cluster, f"curl -sSi -m 5 10.244.0.{number}").lower()
     assert len(on(cluster, "ip netns").splitlines()) == 4
-    assert on(cluster, f"{PODCTL} exec other/web -- ip -br address show eth0").split()[2] == "10.244.0.12/24"
+    assert on(cluster, f"{PODCTL} exec other/web -- ip -br address show eth0").split()[2] == "10.244.0.12/32"
 
 
 def test_a_pod_with_another_uid_replaces_it_and_is_reached_at_once(cluster: Cluster) -> None:
@@ -121,7 +121,8 @@ def test_a_pod_with_another_uid_replaces_it_and_is_reached_at_once(cluster: Clus
         "ip link set pod$(cd /run/netns; ls | cut -d- -f2) down",
         "ip link set pod$(cd /run/netns; ls | cut -d- -f2) nomaster",
         "ip -n $(cd /run/netns; ls) route delete default",
-        "cd /run/netns; for verb in 'add 10.244.0.99/24' 'delete 10.244.0.11/24'; do ip -n * addr $verb dev eth0; done",
+        "cd /run/netns; for verb in 'add 10.244.0.99/32' 'delete 10.244.0.11/32'; do ip -n * addr $verb dev eth0; done",
+        pytest.param("ip -n $(cd /run/netns; ls) addr add 10.244.0.11/24 dev eth0", id="a pod of an earlier version"),
         "ip link delete cni0",
         "ip netns delete $(cd /run/netns; ls)",
         "rm -r /run/systemd/system/nodeport-pod@*.d",

@@ -1,4 +1,8 @@
-"""The networks of pods for podctl: a namespace ``pod-<key>`` each, and a veth into cni0. Standard library only."""
+"""The networks of pods for podctl: a namespace ``pod-<key>`` each, and a veth into cni0. Standard library only.
+
+A pod has its address alone (``/32``, ``/128``), so that it meets the other pods of its node by way of the gateway, too:
+what was translated on its way there is translated back (as the CNI plugin ptp has it).
+"""
 
 import ipaddress
 import json
@@ -11,9 +15,11 @@ from pathlib import Path
 NETNS = Path("/run/netns")
 BRIDGE_MTU = Path("/sys/class/net/cni0/mtu")
 LINK = re.compile(r"pod([0-9a-f]{8})")
-ELSEWHERE = "192.0.2.1"  # RFC 5737: an address that is nobody's, so the way to it is the default route
-ELSEWHERE6 = "2001:db8::1"  # RFC 3849: the same of IPv6
-INSIDE = "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec ip -batch -"
+INSIDE = """
+echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+for each in /proc/sys/net/ipv[46]/conf/*/accept_redirects; do echo 0 >"$each"; done
+exec ip -batch -
+"""
 
 
 def links():
@@ -31,12 +37,13 @@ def is_whole(link):
 
 
 def reaches_out(key, pod, network):
-    """Whether the pod sends from its own address by way of its gateway: its network is as it was made."""
-    ways = [(ELSEWHERE, pod["address"], network["gateway"])]
+    """Whether the pod sends from its own address by way of its gateway, also to its neighbours, as it was made."""
+    ways = [(network["pod_range"], pod["address"], network["gateway"])]
     if "address6" in pod:
-        ways.append((ELSEWHERE6, pod["address6"], network["ipv6"]["gateway"]))
-    for elsewhere, address, gateway in ways:
-        asked = ["ip", "-netns", f"pod-{key}", "-json", "route", "get", elsewhere]
+        ways.append((network["ipv6"]["pod_range"], pod["address6"], network["ipv6"]["gateway"]))
+    for pod_range, address, gateway in ways:
+        neighbour = str(ipaddress.ip_network(pod_range)[-1])  # no pod's, but the way there is the way to all others
+        asked = ["ip", "-netns", f"pod-{key}", "-json", "route", "get", neighbour]
         answer = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
         route = json.loads(answer.stdout)[0] if answer.returncode == 0 else {}
         if (route.get("prefsrc"), route.get("gateway")) != (address, gateway):
@@ -64,7 +71,6 @@ def detach(keys):
 
 def attach(pods, network):
     """The pods' networks: namespaces with an address each, and the bridge's address as their gateway."""
-    prefix = ipaddress.ip_network(network["pod_range"]).prefixlen
     size = BRIDGE_MTU.read_text().strip()  # podnet has made it fit the ways to other nodes
     lines = []
     for key, pod in pods.items():
@@ -80,20 +86,23 @@ def attach(pods, network):
     run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
 
     def inside(key):
-        set_up = (
-            f"link set lo up\naddress add {pods[key]['address']}/{prefix} dev eth0\nlink set eth0 up\n"
-            f"route add default via {network['gateway']}\n"
-        )
-        if "address6" in pods[key]:  # nodad: it can be asked as soon as the pod runs
-            six = network["ipv6"]
-            set_up += (
-                f"address add {pods[key]['address6']}/{six['pod_range'].partition('/')[2]} dev eth0 nodad\n"
-                f"route add ::/0 via {six['gateway']}\n"
-            )
+        # Redirects are ignored: IPv6 has no setting by which the node would send none, and they lead past it.
+        set_up = "link set lo up\n" + way_out(pods[key]["address"], network["gateway"], "0.0.0.0/0")
+        if "address6" in pods[key]:
+            set_up += way_out(pods[key]["address6"], network["ipv6"]["gateway"], "::/0")
         run("ip", "netns", "exec", f"pod-{key}", "sh", "-euc", INSIDE, stdin=set_up)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(inside, pods))
+
+
+def way_out(address, gateway, everywhere):
+    """The commands for an address and the way from it to everybody."""
+    known = "" if ":" not in address else " nodad"  # it can be asked as soon as the pod runs
+    return (
+        f"address add {address} dev eth0{known}\nlink set eth0 up\n"
+        f"route add {gateway} dev eth0\nroute add {everywhere} via {gateway}\n"
+    )
 
 
 def run(*words, stdin=None, timeout=60):
