@@ -31,7 +31,9 @@ _MEANT = "ct original ip daddr . meta l4proto . ct original proto-dst"
 _TRANSLATED = "ct status dnat meta l4proto { tcp, udp }"
 _ORDER = ("guard", "pick", "near", "stick", "stay", "part", "hold")
 _BY_NUMBER = f"meta priority set {_PLACE} map @services meta priority vmap @ways"
-_OWN_POD = 'iifname "cni0" ip saddr @pods oifname != "cni0" return'
+_TO_ITSELF = "ip saddr . ip daddr @own masquerade"
+# Where bridges call iptables (br_netfilter), what goes from pod to pod of this node comes from no interface.
+_OF_OWN_POD = ('iifname "cni0" ip saddr @pods return', "iif 0 ip saddr @pods fib saddr type != local return")
 _PICKS = {"pick": "endpoints", "near": "local"}
 _AWAY = {"stick": "pick", "stay": "near"}
 _BOTH = {"part": ("pick", "near"), "hold": ("stick", "stay")}
@@ -122,6 +124,7 @@ def remembering(durations: Iterable[int]) -> list[str]:
 
 SETS = (
     Block("set", "pods", ("type ipv4_addr", "flags interval")),
+    Block("set", "own", ("type ipv4_addr . ipv4_addr",)),
     Block("set", "restricted", (_TYPE,)),
     Block("set", "allowed", (f"{_TYPE} . ipv4_addr", "flags interval")),
     Block(
@@ -138,11 +141,16 @@ SETS = (
     *(Block("set", name, (_TYPE,)) for name in ("hidden", "hidden-own", "hidden-outsiders")),
 )
 
-# A pod that is translated to a pod of its own node, itself included, is hidden whatever the policy: the answer would
-# go over the bridge, past the translation.
+# A pod that is sent to itself is hidden from itself, whatever the policy: no answer would leave it. All others of this
+# node are seen as they are where the node's own policy lets them, because what they answer comes by the node's routing.
 CHAINS = (
-    Block("chain", "hide-outsiders", (), (_OWN_POD, "masquerade")),
-    Block("chain", "hide-own", (), (_OWN_POD, "ip saddr @pods masquerade", "fib saddr type local masquerade")),
+    Block("chain", "hide-outsiders", (), (_TO_ITSELF, *_OF_OWN_POD, "masquerade")),
+    Block(
+        "chain",
+        "hide-own",
+        (),
+        (_TO_ITSELF, *_OF_OWN_POD, "ip saddr @pods masquerade", "fib saddr type local masquerade"),
+    ),
     Block(
         "chain",
         "refuse",

@@ -138,6 +138,8 @@ class _Encoder:
             return (element for network in change.values for element in _interval(network))
         if kind == "allowed":
             return (self._allowed(key) for key in change.values)
+        if kind == "own":
+            return (_element(b"".join(map(_address, key.split(" . ")))) for key in change.values)
         if kind == "ways":
             return (_element(_way(key), _verdict(verdict)) for key, verdict in change.values.items())
         if kind in ("endpoints", "local"):

@@ -24,7 +24,8 @@ class Forward:
     """One Service port as this node serves it now.
 
     ``everywhere`` are the endpoints of the whole cluster, ``here`` those on this node (empty unless a policy is
-    ``Local``); ``node_port`` is 0 when there is none.
+    ``Local``); ``node_port`` is 0 when there is none. ``own`` are the addresses, whatever their readiness, at which
+    there may be a pod of this node.
     """
 
     service: Service
@@ -33,6 +34,7 @@ class Forward:
     node_port: int
     everywhere: tuple[Target, ...]
     here: tuple[Target, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def external(self) -> tuple[Target, ...]:
@@ -107,8 +109,9 @@ def forwards_of(service: Service, node: str, unready: Collection[str]) -> Iterab
     for port in service.ports:
         everywhere = _serving(port, unready)
         here = tuple(each for each in port.endpoints if each.node == node) if local else ()
-        own = _serving(Port(port.name, port.protocol, port.port, port.node_port, here), unready) if here else ()
-        yield Forward(service, port.protocol, port.port, port.node_port, everywhere, own)
+        near = _serving(Port(port.name, port.protocol, port.port, port.node_port, here), unready) if here else ()
+        own = tuple(each.address for each in port.endpoints if each.node in ("", node))
+        yield Forward(service, port.protocol, port.port, port.node_port, everywhere, near, own)
 
 
 def _serving(port: Port, unready: Collection[str]) -> tuple[Target, ...]:

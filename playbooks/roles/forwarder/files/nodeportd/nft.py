@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections import Counter
 from collections.abc import Callable
 
 from nodeportd import conntrack, flows, kernel, places, ruleset
 from nodeportd.backend import PROMISED
-from nodeportd.endpoints import Effective, changed
+from nodeportd.endpoints import NOTHING, Effective, changed
 
 
 class Nftables:
@@ -21,7 +20,7 @@ class Nftables:
     def __init__(self, door: kernel.Kernel) -> None:
         self._kernel = door
         self._running: Effective | None = None
-        self._used: Counter[str] = Counter()
+        self._used = places.uses(NOTHING)
 
     def apply(self, wanted: Effective) -> None:
         """See :meth:`nodeportd.backend.Backend.apply`."""

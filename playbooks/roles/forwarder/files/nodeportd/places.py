@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from nodeportd import chains
 from nodeportd.endpoints import Effective, Forward, Target
@@ -15,13 +16,49 @@ Elements = dict[str, dict[str, str]]
 """The elements of every set and map, by name; an element of a set has an empty value."""
 
 
-def uses(wanted: Effective) -> Counter[str]:
-    """How many forwards need each chain that is not always there, and each duration of affinity (``remember-<s>``)."""
-    return uses_of(wanted.forwards)
+@dataclass(slots=True)
+class Uses:
+    """How many forwards need what several of them share.
+
+    ``frame`` counts each chain that is not always there and each duration of affinity (``remember-<s>``), ``own`` each
+    address at which a pod of this node may be sent to itself.
+    """
+
+    frame: Counter[str]
+    own: Counter[str]
+
+    def turn(self, gone: Iterable[Forward], come: Iterable[Forward]) -> tuple[dict[str, str], dict[str, str]]:
+        """Follow a change; the elements of ``own`` that it takes away, and those that it brings."""
+        self.frame.subtract(uses_of(gone))
+        self.frame.update(uses_of(come))
+        leave, enter = own_of(gone), own_of(come)
+        touched = leave.keys() | enter.keys()
+        before = {address for address in touched if self.own[address]}
+        self.own.subtract(leave)
+        self.own.update(enter)
+        now = {address for address in touched if self.own[address]}
+        for address in touched - now:
+            del self.own[address]
+        return pairs(before - now), pairs(now - before)
+
+
+def uses(wanted: Effective) -> Uses:
+    """What all of its forwards need."""
+    return Uses(uses_of(wanted.forwards), own_of(wanted.forwards))
+
+
+def own_of(forwards: Iterable[Forward]) -> Counter[str]:
+    """How many of these forwards may lead to each address of a pod of this node."""
+    return Counter(address for forward in forwards for address in forward.own)
+
+
+def pairs(addresses: Iterable[str]) -> dict[str, str]:
+    """The elements of ``own``, by which a pod that is sent to itself is known."""
+    return {f"{address} . {address}": "" for address in addresses}
 
 
 def uses_of(forwards: Iterable[Forward]) -> Counter[str]:
-    """What these forwards need, as :func:`uses` says it."""
+    """The chains and durations that these forwards need, as :class:`Uses` says it."""
     found: Counter[str] = Counter()
     for forward in forwards:
         service, everywhere, here = forward.service, len(forward.everywhere), len(forward.here)

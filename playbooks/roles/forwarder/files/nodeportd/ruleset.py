@@ -14,6 +14,7 @@ what makes loading slow (one Service more or less is a few elements, whatever th
     clients        client . place      → address . port; forgotten when no new connection comes for a while
     sticky-<s>     places whose clients are remembered for so many seconds; the chain remember does it
     hidden         places whose clients are always hidden from the pod; hidden-own, hidden-outsiders: some of them
+    own            address . address of each endpoint that may be a pod of this node: a pod that is sent to itself
     restricted     places with an allow list; allowed  place . network
 
 There is one verdict map, and it is small: when an element with ``goto`` is added, the kernel walks through all of them.
@@ -33,11 +34,11 @@ from nodeportd import chains
 from nodeportd.elements import Change
 from nodeportd.endpoints import Effective, Forward, changed
 from nodeportd.listing import Listing
-from nodeportd.places import Elements, elements_of, uses, uses_of
+from nodeportd.places import Elements, Uses, elements_of, pairs, uses
 
 TABLE = chains.TABLE
 
-_LOOKED_UP_LATER = ("ways", "endpoints-", "local-", "hidden", "sticky-")
+_LOOKED_UP_LATER = ("ways", "endpoints-", "local-", "hidden", "own", "sticky-")
 """The sets and maps that a packet comes to by way of ``services``."""
 
 
@@ -67,7 +68,8 @@ def full(wanted: Effective) -> str:
     """Text that makes the table anew, whole, in one transaction; conntrack keeps established connections going."""
     used = uses(wanted)
     lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
-    lines += [line for block in chains.blocks(_chains(used), _durations(used)) for line in block.written()]
+    made = chains.blocks(_chains(used.frame), _durations(used.frame))
+    lines += [line for block in made for line in block.written()]
     elements = _everything(wanted, used)
     return _text([*lines, "}", *(_statement("add", name, elements[name]) for name in elements)])
 
@@ -80,7 +82,7 @@ def replacement(wanted: Effective, found: Listing) -> Step | None:
     wanted, which nothing can alter.
     """
     used = uses(wanted)
-    blocks = chains.blocks(_chains(used), _durations(used))
+    blocks = chains.blocks(_chains(used.frame), _durations(used.frame))
     held = [block for block in blocks if block.kind != "chain"]
     if any(set(found.get(block.title, block.head)) != set(block.head) for block in held):
         return None
@@ -107,8 +109,9 @@ def _without(titles: Iterable[str]) -> list[str]:
     return [f"{verb} {kind} {TABLE} {name}" for verb in ("flush", "delete") for kind, name in reversed(foreign)]
 
 
-def _everything(wanted: Effective, used: Counter[str]) -> Elements:
-    return {"ways": chains.WAYS | _ways(_chains(used)), **elements_of(wanted, wanted.forwards)}
+def _everything(wanted: Effective, used: Uses) -> Elements:
+    own = {"own": pairs(used.own)} if used.own else {}
+    return {"ways": chains.WAYS | _ways(_chains(used.frame)), **elements_of(wanted, wanted.forwards), **own}
 
 
 def nothing() -> str:
@@ -119,7 +122,7 @@ def nothing() -> str:
 def steps(
     old: Effective,
     new: Effective,
-    used: Counter[str] | None = None,
+    used: Uses | None = None,
     differing: tuple[list[Forward], list[Forward]] | None = None,
 ) -> tuple[Step, ...]:
     """What leads from one state to another, naming only what differs: at most three transactions, in this order.
@@ -137,15 +140,14 @@ def steps(
     if old.addresses != new.addresses:  # every nodePort is at other places
         gone, come = list(old.forwards), list(new.forwards)
     before, after = elements_of(old, gone), elements_of(new, come)
-    had = +used
-    used.subtract(uses_of(gone))
-    used.update(uses_of(come))
-    come_first, go_last = _frame(had, +used)
+    had = +used.frame
+    before["own"], after["own"] = used.turn(gone, come)
+    has = +used.frame
+    come_first, go_last = _frame(had, has)
     prepare: list[Change] = []
     switch: list[Change] = []
     sweep: list[Change] = []
-    new_ways, old_ways = _ways(_chains(+used)), _ways(_chains(had))
-    before["ways"], after["ways"] = old_ways, new_ways
+    before["ways"], after["ways"] = _ways(_chains(had)), _ways(_chains(has))
     for name in sorted(before.keys() | after.keys()):
         was, shall = before.get(name, {}), after.get(name, {})
         leave = dict.fromkeys(was.keys() - shall.keys(), "")
