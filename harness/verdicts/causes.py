@@ -262,7 +262,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "source-hidden": Cause(
         "{node} hides clients from their pods",
-        "Here pods have to see the client's own address (traffic policy Local, or a pod that asks one elsewhere); they "
+        "Here pods have to see the client's own address (traffic policy Local, or a pod that asks another one); they "
         "saw {other}: something masquerades on {node}, our rules or those of somebody else.",
         ALL_RULES + " (look for `masquerade` and `snat`)",
         RESTART,

@@ -58,8 +58,8 @@ class Way(StrEnum):
 class Expected:
     """An endpoint that should answer: its pod's key, and how the pod says who it is.
 
-    ``uid`` is empty where answers carry none (UDP): there a stale pod of the same name goes unnoticed. ``near`` says
-    that it is on the node of the pod that asks, where the client's address is not promised to be kept.
+    ``uid`` is empty where answers carry none (UDP): there a stale pod of the same name goes unnoticed. ``itself``
+    says that it is the very pod that asks, which cannot see its own address.
     """
 
     pod: str
@@ -68,7 +68,7 @@ class Expected:
     node: str
     address: str
     port: int
-    near: bool = False
+    itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ asks the ClusterIP. The rules are kube-proxy's:
 
 - a pod is not an external client, so ``externalTrafficPolicy: Local`` does not shut it out: all pods answer;
 - with ``internalTrafficPolicy: Local`` only pods of the node that asks answer at the ClusterIP; without one, silence;
-- a pod's address is kept on the way to a pod of another node, by the ClusterIP and, under ``Local``, by its own node's
-  nodePort. On the way to a pod of its own node it may be hidden: else the answer would go past the translation;
+- a pod's address is kept on the way to every other pod, of its own node or of another, by the ClusterIP and, under
+  ``Local``, by its own node's nodePort and by externalIPs. It is hidden from itself: no answer would leave it;
 - an allow list holds for pods as for everybody.
 
 These cells would grow with the number of pods times the number of nodes, so they are a sample: few pods, at most one
@@ -208,18 +208,13 @@ def _cell(
     else:
         depth = Depth.STICKY if service.affinity_seconds else Depth.COVERAGE
     endpoints = tuple(_expected(each, asker, ours[each.address], port) for each in served)
-    source = asker.address if _kept(service, asker, target, way, served, ours) else ""
+    source = asker.address if _kept(service, asker, target, way, served) else ""
     key = CellKey(asker.vantage, target)
     return Cell(key, service.key, port.port, depth, endpoints, source, home=asker.node, way=way)
 
 
 def _expected(endpoint: Endpoint, asker: _Asker, pod: PlannedPod, port: PlannedPort) -> Expected:
-    told = expected(endpoint, pod, port.protocol)
-    return replace(told, near=True) if asker.is_pod and pod.node == asker.node else told
-
-
-def _near(endpoint: Endpoint, asker: _Asker, ours: dict[str, PlannedPod]) -> bool:
-    return asker.is_pod and ours[endpoint.address].node == asker.node
+    return replace(expected(endpoint, pod, port.protocol), itself=pod.address == asker.address)
 
 
 def _kept(
@@ -228,11 +223,10 @@ def _kept(
     target: Target,
     way: Way,
     served: Sequence[Endpoint],
-    ours: dict[str, PlannedPod],
 ) -> bool:
     """Whether some pod has to see the asker's own address."""
-    near = [_near(each, asker, ours) for each in served]
-    if not asker.is_pod or all(near) or (service.affinity_seconds and any(near)):  # it may stick to a near one
+    itself = [each.address == asker.address for each in served]
+    if not asker.is_pod or all(itself) or (service.affinity_seconds and any(itself)):  # it may stick to itself
         return False
     local = service.external_traffic_policy is TrafficPolicy.LOCAL and target.node == asker.node
     return way is Way.CLUSTER_IP or local

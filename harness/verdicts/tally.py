@@ -177,7 +177,7 @@ def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
     answered = [attempt for attempt in usable if attempt.outcome is Outcome.OK]
     failed = [attempt for attempt in usable if attempt.outcome is not Outcome.OK]
     named = [(_expected(attempt, endpoints), attempt) for attempt in answered]
-    near = {endpoint.pod for endpoint in endpoints if endpoint.near}
+    itself = {endpoint.pod for endpoint in endpoints if endpoint.itself}
     calm = [attempt for attempt in answered if not attempt.stalled]
     timed = [attempt.connect_ms for attempt in calm if attempt.connect_ms is not None]
     return Counts(
@@ -190,7 +190,7 @@ def count(attempts: Sequence[Attempt], endpoints: Sequence[Expected]) -> Counts:
         sources=Counter(
             attempt.seen_source.rpartition(":")[0].strip("[]")
             for pod, attempt in named
-            if attempt.seen_source and pod not in near
+            if attempt.seen_source and pod not in itself
         ),
         details=Counter(f"{attempt.outcome}: {attempt.detail}" for attempt in failed if attempt.detail),
         connect_ms=tuple(timed),

@@ -13,6 +13,7 @@ from harness.model.cluster import Cluster
 from harness.model.plan import Plan
 from harness.model.progress import silent
 from harness.model.verdict import Status
+from harness.plan import families
 from harness.session import remote, run, survey
 from harness.session.lab import Lab
 from harness.support import process
@@ -225,6 +226,33 @@ def test_a_pod_that_is_deaf_in_one_family_is_out_of_rotation_there(cluster: Clus
     assert {(each.cause, each.pod) for each in found.diagnoses} == {("endpoint-dead", pod.key)}
     for node in cluster.nodes:
         assert remote.run(cluster, node.name, ["sh", "-c", awaited("not unready")]).ok
+
+
+HIDING = """nft -f - <<END
+table inet stranger {{
+  chain c {{
+    type nat hook postrouting priority 90
+    ct status dnat ip saddr {four} ip daddr {four} masquerade
+    ct status dnat ip6 saddr {six} ip6 daddr {six} masquerade
+  }}
+}}
+END"""
+
+
+def test_a_pod_that_is_hidden_from_the_pods_of_its_node_is_found(cluster: Cluster, plan: Plan) -> None:
+    """A pod of one Service asks another one, which has a pod on the same node."""
+    home = plan.node(next(pod.node for pod in plan.pods if pod.name.startswith("few")))
+    breaks = HIDING.format(four=home.pod_range, six=families.range_of(home.pod_range))
+    fault = Injection(home.name, breaks, "nft list table inet stranger", "nft delete table inet stranger")
+    with injected(cluster, fault):
+        found = survey.survey(cluster, plan, silent)
+    red = [each for each in found.verdicts if each.status is Status.FAIL and each.check != "node-state"]
+    assert {(each.check, each.node, "(IPv6)" in each.subject) for each in red} == {
+        ("source", home.name, False), ("source", home.name, True),
+    }, [str(each) for each in red]  # fmt: skip
+    assert all(each.vantage.startswith("pod/default/few") for each in red)
+    told = {(each.cause, each.node) for each in found.diagnoses if each.cause != "node-state"}
+    assert told == {("source-hidden", home.name)}, [each.title for each in found.diagnoses]
 
 
 def test_flows_of_udp_to_a_pod_that_goes_are_forgotten(cluster: Cluster, plan: Plan) -> None:

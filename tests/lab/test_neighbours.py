@@ -152,11 +152,18 @@ def test_a_pod_sees_the_other_pods_of_its_node_by_the_services_own_address(rig: 
 
 
 def test_a_pod_sees_the_other_pods_of_its_node_under_local(rig: Neighbours) -> None:
-    rig.converge(state(1, web("web", 30008, "first", "second", external=True, external_traffic_policy="Local")))
+    local: dict[str, Any] = {"external": True, "external_traffic_policy": "Local"}
+    rig.converge(state(1, web("web", 30008, "first", "second", "elsewhere", **local)))
     for family in FAMILIES:
         for source, own, other in ways(rig, family):
             for address, number in ((family.node, 30008), (family.external, 80)):
-                assert rig.met(source, address, number) == {(own, family.gateway), (other, own)}
+                assert rig.met(source, address, number) == {
+                    (own, family.gateway),
+                    (other, own),
+                    (family.elsewhere, own),
+                }
+    rig.converge(state(2, web("web", 30008, "first", "second", **local)))
+    for family in FAMILIES:
         # A pod of another node may be answered from elsewhere, so its answer has to come back by this node.
         found = rig.met(rig.client, family.node, 30008, bind=family.elsewhere)
         assert found == {(family.first, family.gateway), (family.second, family.gateway)}

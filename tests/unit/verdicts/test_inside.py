@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,8 +12,11 @@ from harness import verdicts
 from harness.model.observation import pod_of
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
 from harness.model.verdict import Status
-from harness.model.workload import Protocol, ServiceType
+from harness.model.workload import Protocol, ServiceType, TrafficPolicy
+from harness.verdicts.expectations import Way
 from harness.verdicts.inside import USUAL, WIDE, count
+
+LOCAL = {"external_traffic_policy": TrafficPolicy.LOCAL}
 
 
 def plan(nodes: int, pods: int, services: int) -> Plan:
@@ -43,6 +48,31 @@ def test_a_small_cluster_is_looked_at_whole() -> None:
     assert len(cells) == count(small) == 12
     assert verdicts.sampled(small, len(cells), 0) == ()
     assert sum("hairpin: " in name for cell in cells for name in verdicts.names_of(cell)) == 9
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pods", "altered", "kept"),
+    [
+        pytest.param(1, 2, {}, {"ClusterIP"}, id="to a pod of its own node"),
+        pytest.param(2, 2, {}, {"ClusterIP"}, id="to a pod elsewhere"),
+        pytest.param(2, 4, LOCAL, {"ClusterIP", "own nodePort"}, id="also by its node's nodePort, under Local"),
+        pytest.param(1, 1, LOCAL, set(), id="not from itself"),
+        pytest.param(1, 2, {"affinity_seconds": 60}, set(), id="not where it may stick to itself"),
+    ],
+)
+def test_where_pods_see_the_pod_that_asks(nodes: int, pods: int, altered: dict[str, Any], kept: set[str]) -> None:
+    given = plan(nodes, pods, 1)
+    cells = verdicts.inside(replace(given, services=(replace(given.services[0], **altered),)))
+    of_pods = [cell for cell in cells if pod_of(cell.vantage)]
+    addresses = {f"pod/{pod.key}": pod.address for pod in given.pods}
+    assert all(cell.source in ("", addresses[cell.vantage]) for cell in of_pods)
+    ways = {Way.CLUSTER_IP: "ClusterIP", Way.NODE_PORT: "nodePort"}
+    told = {
+        ("own " if cell.way is Way.NODE_PORT and cell.node == cell.home else "") + ways[cell.way]: bool(cell.source)
+        for cell in of_pods
+    }
+    assert {way for way, source in told.items() if source} == kept
+    assert not any(cell.source for cell in cells if not pod_of(cell.vantage)), "a node is its own gateway to pods"
 
 
 @pytest.mark.parametrize(("nodes", "pods", "services"), [(3, 30, 1), (10, 10, 1), (50, 1000, 5), (3, 3, 300)])

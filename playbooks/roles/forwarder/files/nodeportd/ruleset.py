@@ -91,7 +91,7 @@ def replacement(wanted: Effective, found: Listing) -> Step | None:
     ruled = [block for block in blocks if block.kind == "chain" and block.name != "remember"]
     first += [f"flush chain {TABLE} {block.name}" for block in ruled]
     first += [f"add rule {TABLE} {block.name} {rule}" for block in ruled for rule in block.rules]
-    first += _remembering(_durations(used))
+    first += _remembering(_durations(used.frame))
     elements = _everything(wanted, used)
     changes = [
         change
