@@ -123,13 +123,12 @@ def test_internal_local_without_an_endpoint_here_is_silent(rig: Rig) -> None:
 
 def test_a_pod_reaches_itself_by_its_node(rig: Rig) -> None:
     """The answer has to come back through the node, so the pod must not see itself as the client."""
+    own, cluster = rig.net.pods[0], rig.net.cluster
     for turn, policy in enumerate(("Cluster", "Local")):
-        own = service(
-            "web", port(30008, rig.net.pods[0]), cluster_addresses=[rig.net.cluster], external_traffic_policy=policy
-        )
-        rig.converge(rig.whole(1 + turn, own))
-        assert rig.ask(30008, source=rig.pod) == (rig.net.pods[0], rig.net.gateway)
-        assert rig.ask(80, address=rig.net.cluster, source=rig.pod) == (rig.net.pods[0], rig.net.gateway)
+        web = service("web", port(30008, own), cluster_addresses=[cluster], external_traffic_policy=policy)
+        rig.converge(rig.whole(1 + turn, web))
+        for address, number in ((rig.net.node, 30008), (cluster, 80)):
+            assert rig.ask(number, address=address, source=rig.pod, bind=own) == (own, rig.net.gateway)
 
 
 # Affinity
