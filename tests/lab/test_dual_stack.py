@@ -240,17 +240,17 @@ END"""
 
 
 def test_a_pod_that_is_hidden_from_the_pods_of_its_node_is_found(cluster: Cluster, plan: Plan) -> None:
-    """A pod of one Service asks another one, which has a pod on the same node."""
+    """Pods of two Services are on one node, and each asks for the other one."""
     home = plan.node(next(pod.node for pod in plan.pods if pod.name.startswith("few")))
     breaks = HIDING.format(four=home.pod_range, six=families.range_of(home.pod_range))
     fault = Injection(home.name, breaks, "nft list table inet stranger", "nft delete table inet stranger")
     with injected(cluster, fault):
-        found = survey.survey(cluster, plan, silent)
-    red = [each for each in found.verdicts if each.status is Status.FAIL and each.check != "node-state"]
-    assert {(each.check, each.node, "(IPv6)" in each.subject) for each in red} == {
-        ("source", home.name, False), ("source", home.name, True),
-    }, [str(each) for each in red]  # fmt: skip
-    assert all(each.vantage.startswith("pod/default/few") for each in red)
+        found = survey.survey(cluster, plan, silent, Selection(focus=("^source: pod/",)))
+    red = [each for each in found.verdicts if each.status is Status.FAIL]
+    here = {f"pod/{pod.key}" for pod in plan.pods if pod.node == home.name}
+    assert {(each.node, each.vantage, "(IPv6)" in each.subject) for each in red} == {
+        (home.name, pod, six) for pod in here for six in (False, True)
+    }, [str(each) for each in red]
     told = {(each.cause, each.node) for each in found.diagnoses if each.cause != "node-state"}
     assert told == {("source-hidden", home.name)}, [each.title for each in found.diagnoses]
 
