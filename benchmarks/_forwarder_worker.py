@@ -11,45 +11,53 @@ from __future__ import annotations
 import json
 import os
 import resource
+import selectors
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "playbooks/roles/forwarder/files"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "playbooks/filter_plugins"))
 
+from nodeport import lines  # type: ignore[import-not-found]
 from nodeportd import ruleset, state
+from nodeportd.daemon import Daemon
 from nodeportd.dual import make
 from nodeportd.endpoints import Current, Effective, effective
 from nodeportd.kernel import Kernel, fresh_network
-from nodeportd.reading import Reading
 
 from benchmarks import _kube_proxy
 
 ENDPOINTS = 3
 CHANGES = 9
 Times = dict[str, float]
-HEAD = {"version": 2, "generation": 1, "node": "n1", "backend": "nftables", "addresses": ["192.168.56.11"],
-        "cluster_ranges": ["10.244.0.0/16"], "checks": []}  # fmt: skip
-PLAIN = {"cluster_addresses": [], "external_addresses": [], "affinity_seconds": 0, "health_check_node_port": 0,
-         "external_traffic_policy": "Cluster", "internal_traffic_policy": "Cluster", "allowed_sources": []}  # fmt: skip
+HEAD: dict[str, Any] = {
+    "version": 2, "generation": 1, "node": "n1", "backend": "nftables", "addresses": ["192.168.56.11"],
+    "cluster_ranges": ["10.244.0.0/16"], "checks": []}  # fmt: skip
+PLAIN: dict[str, Any] = {
+    "cluster_addresses": [], "external_addresses": [], "affinity_seconds": 0, "health_check_node_port": 0,
+    "external_traffic_policy": "Cluster", "internal_traffic_policy": "Cluster", "allowed_sources": []}  # fmt: skip
 
 
-def document(services: int, **altered: tuple[str, ...]) -> bytes:
+def document(services: int, first: tuple[str, ...] = (), *, dual: bool = False) -> bytes:
     """A state of so many Services with three endpoints each, half with affinity, half with policy Local.
 
-    ``altered`` gives the first one other addresses.
+    ``first`` gives the first one other addresses; ``dual``: all are of both families.
     """
     listed = []
     for number in range(services):
-        addresses = altered["first"] if number == 0 and altered else pods(number)
+        addresses = first if number == 0 and first else pods(number)
+        addresses = (*addresses, *(f"fd00::{address.replace('.', ':')}" for address in addresses if dual))
         place = {"port": 80, "node": "n1", "always": False, "terminating": False}
         endpoints = [
-            {"address": address, "pod": f"default/pod-{number}-{index}", **place}
+            {"address": address, "pod": f"default/pod-{number}-{index % ENDPOINTS}", **place}
             for index, address in enumerate(addresses)
         ]
         port = {"name": "", "protocol": "TCP", "port": 80, "node_port": 20000 + number, "endpoints": endpoints}
@@ -58,8 +66,12 @@ def document(services: int, **altered: tuple[str, ...]) -> bytes:
             fields |= {"affinity_seconds": 10800}
         if number % 4 > 1:
             fields |= {"external_traffic_policy": "Local"}
+        if dual:
+            fields |= {"ip_families": ["IPv4", "IPv6"]}
+            fields["cluster_addresses"] = [*fields["cluster_addresses"], f"fd00:10:96::{number + 1:x}"]
         listed.append({"namespace": "default", "name": f"service-{number}", **fields, "ports": [port]})
-    return json.dumps({**HEAD, "services": listed}).encode()
+    here = {"addresses": [*HEAD["addresses"], "fd00:56::11"], "cluster_ranges": [*HEAD["cluster_ranges"], "fd00::/96"]}
+    return json.dumps({**HEAD, **(here if dual else {}), "services": listed}).encode()
 
 
 def pods(number: int) -> tuple[str, ...]:
@@ -96,7 +108,9 @@ def nodeportd(services: int) -> Times:
     for name, other in (("endpoint", another), ("number of endpoints", fewer)):
         there, back = (ruleset.steps(*pair) for pair in _both_ways(whole, effective(state.parse(other))))
         found[f"one {name} changed, kernel"] = _median(lambda: _go(kernel, there), lambda: _go(kernel, back))  # noqa: B023 - run at once
-    return found | _followed(raw, another)
+    found |= _flipped(raw) | _rewritten("one endpoint changed in the file, all", raw, another)
+    both = [document(services, dual=True, first=first) for first in (pods(0), (*pods(0)[:2], "10.210.0.1"))]
+    return found | _rewritten("the same with IPv6 beside it", *both)
 
 
 @contextmanager
@@ -123,19 +137,36 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def _followed(raw: bytes, another: bytes) -> Times:
-    """One endpoint's change all the way through nodeportd and the kernel."""
-    reading, current, backend = Reading(), Current(), make()
-    wanted = reading.parse(raw)
+def _flipped(raw: bytes) -> Times:
+    """A pod that is not ready any more and again, from that moment to the kernel."""
+    current, backend = Current(), make()
+    wanted = state.parse(raw)
     backend.apply(current.bring(wanted))
     pod = next(iter(wanted.services)).ports[0].endpoints[0].pod
     flip = _median(
         lambda: backend.apply(current.bring(wanted, {pod})), lambda: backend.apply(current.bring(wanted))
     )  # fmt: skip
-    files = [json.dumps(json.loads(each), indent=4, sort_keys=True).encode() for each in (another, raw)]
-    reading.parse(files[1])
-    read = _median(*(lambda each=each: backend.apply(current.bring(reading.parse(each))) for each in files))
-    return {"one endpoint not ready, all": flip, "one endpoint changed in the file, all": read}
+    return {"one endpoint not ready, all": flip}
+
+
+def _rewritten(name: str, *documents: bytes) -> Times:
+    """One endpoint's change in the state file, from the signal to the status: all that nodeportd does of it."""
+    clock, cpu = [], []
+    with tempfile.TemporaryDirectory() as folder, selectors.DefaultSelector() as selector:
+        file, told = Path(folder, "state.json"), Path(folder, "status.json")
+        daemon = Daemon(file, told, selector)
+        for turn in range(2 * CHANGES + 1):
+            document = json.loads(documents[turn % 2]) | {"generation": 1001 + turn}
+            file.write_text(lines(document, ["checks", "services"]))
+            del document
+            times: Times = {}
+            _both_times(times, name, daemon.reload)
+            said = json.loads(told.read_text())
+            if said["error"] or said["generation"] != 1001 + turn:
+                raise RuntimeError(f"nodeportd did not take the state over: {said}")
+            clock.append(times[name])
+            cpu.append(times[f"{name}, CPU"])
+    return {name: statistics.median(clock[1:]), f"{name}, CPU": statistics.median(cpu[1:])}
 
 
 def _both_ways(one: Effective, other: Effective) -> tuple[tuple[Effective, Effective], tuple[Effective, Effective]]:

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 PLAYBOOKS = HERE.parent
 NAME = "nodeport.harness"
 PLUGINS = {"library": "modules", "action_plugins": "action", "filter_plugins": "filter"}
-OURS = re.compile(r"(?<![\w.])(?P<plugin>nodeport_differing|nodeport_files)(?=\(|:$)", re.MULTILINE)
+OURS = re.compile(r"(?<![\w.])(?P<plugin>nodeport_differing|nodeport_lines|nodeport_files)(?=\(|:$)", re.MULTILINE)
 
 
 def lay_out(tree: Path) -> None:

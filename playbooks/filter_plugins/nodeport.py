@@ -1,10 +1,12 @@
-"""Which files of a role have to be written to a node, found without asking the node again."""
+"""Which files of a role have to be written to a node, found without asking the node again; and how one is laid out."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def differing(files: Sequence[Mapping[str, str]], found: Mapping[str, str]) -> list[dict[str, str]]:
@@ -26,9 +28,16 @@ def _fingerprint(file: Mapping[str, str]) -> str:
     return f"{file['mode']} {hashlib.sha256(file['content'].encode()).hexdigest()}"
 
 
+def lines(document: Mapping[str, Any], lists: Sequence[str]) -> str:
+    """JSON that ends with these lists, an item a line: who has read the last one sees at once what differs."""
+    head = json.dumps({name: value for name, value in document.items() if name not in lists}, sort_keys=True)
+    items = {name: ",\n".join(json.dumps(item, sort_keys=True) for item in document[name]) for name in lists}
+    return head[:-1] + "".join(f',\n"{name}": [\n{text}\n]' for name, text in items.items()) + "\n}\n"
+
+
 class FilterModule:
     """What Ansible looks for in a file of filters."""
 
     def filters(self) -> dict[str, Callable[..., object]]:
         """The filters, by the names that playbooks use."""
-        return {"nodeport_differing": differing}
+        return {"nodeport_differing": differing, "nodeport_lines": lines}

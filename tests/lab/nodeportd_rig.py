@@ -26,8 +26,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from harness.support import clock, netns, process
+from tests.unit.ansible.test_files import PLAYBOOKS, load
 
 PROGRAM = Path(__file__).parents[2] / "playbooks/roles/forwarder/files/nodeportd"
+_FILTERS = load(PLAYBOOKS / "filter_plugins/nodeport.py").FilterModule().filters()
 PYTHON = "/usr/bin/python3"
 NODE = "10.99.0.1"
 GATEWAY = "10.244.0.1"
@@ -127,6 +129,12 @@ def datagrams(address: str, number: int) -> socket.socket:
     out = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     out.connect((address, number))
     return out
+
+
+def as_the_role_writes(wanted: Mapping[str, Any]) -> bytes:
+    """The state file."""
+    written: str = _FILTERS["nodeport_lines"](wanted, ["checks", "services"])
+    return written.encode()
 
 
 @contextlib.contextmanager
@@ -386,7 +394,7 @@ class Rig:
     def give(self, wanted: dict[str, Any] | bytes) -> None:
         """Put a state file in place, and have the daemon read it if it runs."""
         if isinstance(wanted, dict):
-            wanted = json.dumps({**wanted, "backend": self.backend}).encode()
+            wanted = as_the_role_writes({**wanted, "backend": self.backend})
         self.file.write_bytes(wanted)
         self.hup()
 

@@ -9,11 +9,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.support import clock, process
-from tests.lab.nodeportd_rig import GATEWAY, NODE, PODS, Rig, alive, more, port, serving, state
+from tests.lab.nodeportd_rig import GATEWAY, NODE, PODS, Rig, alive, more, port, service, serving, state, whole
 
 pytestmark = pytest.mark.lab
 
@@ -236,6 +237,24 @@ def test_a_change_that_does_not_fit_the_altered_table_replaces_it(rig: Rig) -> N
     rig.converge(state(2, port(30008, *PODS[:2])))
     assert rig.spread(30008, 60).keys() == set(PODS[:2])
     assert "it is made anew" in rig.log.read_text()
+
+
+@pytest.mark.parametrize(("family", "other"), [("IPv4", "ip6"), ("IPv6", "ip")])
+def test_a_change_of_one_family_leaves_the_table_of_the_other_alone(rig: Rig, family: str, other: str) -> None:
+    both = [NODE, "fd00:99::1"]
+    rig.converge(whole(1, dual(PODS[0], "fd00:244::2"), addresses=both))
+    rig.nft(f"add chain {other} nodeport strange")
+    fewer = PODS[0] if family == "IPv6" else "fd00:244::2"
+    rig.converge(whole(2, dual(fewer), addresses=both))
+    assert rig.nodeportd("drift", str(rig.file)).out == "+ chain strange\n"
+    rig.mend()
+    assert rig.nodeportd("drift", str(rig.file)).out == ""
+    rig.converge(whole(3, dual(PODS[0], "fd00:244::2"), addresses=both))
+    assert rig.nodeportd("drift", str(rig.file)).out == ""
+
+
+def dual(*addresses: str) -> dict[str, Any]:
+    return service("both", port(30008, *addresses), ip_families=["IPv4", "IPv6"])
 
 
 # Ends and beginnings

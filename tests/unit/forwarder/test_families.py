@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from nodeportd import healthz, remember6, ruleset, state
 from nodeportd.endpoints import Current, Forward, effective, same
-from nodeportd.families import Split, in_ipv6
+from nodeportd.families import in_ipv6, split
 
 CASE = Path(__file__).parents[2] / "cases/forwarder/everything-a-service-promises/state.json"
 
@@ -38,7 +38,7 @@ def dual() -> state.State:
 
 def test_a_state_of_one_family_is_left_as_it_is() -> None:
     wanted = four()
-    assert Split().of(wanted)[0] is wanted
+    assert split(wanted)[0] is wanted
     assert effective(wanted).six is None
 
 
@@ -164,7 +164,7 @@ def test_load_balancers_are_told_at_both_families_and_of_each_pod_once() -> None
     both = dataclasses.replace(wanted, node="n1", services=(asked,))
     (count,) = {health.endpoints for health in healthz.of_state(both).values()}
     assert {address for address, _ in healthz.of_state(both)} == set(wanted.addresses)
-    of_four = dataclasses.replace(Split().of(both)[0], node="n1")
+    of_four = dataclasses.replace(split(both)[0], node="n1")
     assert {health.endpoints for health in healthz.of_state(of_four).values()} == {count}
 
 

@@ -47,7 +47,8 @@ class Daemon:
         self._unready: frozenset[str] = frozenset()
         self._changes = 0
         self._applied_at = ""
-        self._refusal, self._failure, self._notes = "", "", ()
+        self._refusal, self._failure = "", ""
+        self._notes: tuple[str, ...] = ()
         self._again, self._again_at, self._say_at = 0.0, float("inf"), float("inf")
         self._memory = status.Memory(told)
         self.prober = Prober(selector)
@@ -59,7 +60,7 @@ class Daemon:
             if self._running is None and not self._file.exists():
                 wanted, missing = state.EMPTY, f"{self._file} is missing: nothing is forwarded"
             else:
-                wanted = self._reading.parse(self._file.read_bytes())
+                wanted = self._reading.read(self._file)
         except (state.StateError, OSError) as error:
             self._refusal = f"{self._file} is refused, the rules stay as they are: {error}"
             self._say()
@@ -105,7 +106,9 @@ class Daemon:
         else:
             self._failure, self._again, self._again_at = "", 0.0, float("inf")
             if self._running is not wanted:
-                self._running, self._endpoints = wanted, status.endpoints_of(wanted)
+                gone, come = state.difference(self._running.services if self._running else (), wanted)
+                self._endpoints += status.endpoints_of(come) - status.endpoints_of(gone)
+                self._running = wanted
             self._in_force = effective
             self._applied_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self._tell_load_balancers(wanted)

@@ -50,10 +50,11 @@ class DualNftables:
 
     def apply(self, wanted: Effective) -> None:
         """See :meth:`nodeportd.backend.Backend.apply`."""
-        self._four.apply(wanted)
-        if wanted.six is not None:
-            self._six.apply(wanted.six)
-        elif self._had_six and _left():
+        tables = [(self._four, wanted)] + ([(self._six, wanted.six)] if wanted.six is not None else [])
+        differing = [(table, shall) for table, shall in tables if not table.is_at(shall)]
+        for table, shall in differing or tables:
+            table.apply(shall)
+        if wanted.six is None and self._had_six and _left():
             self._six.remove()
         self._had_six = wanted.six is not None
 

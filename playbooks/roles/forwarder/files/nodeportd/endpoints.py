@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from nodeportd import checks, families
-from nodeportd.state import Endpoint, Port, Service, State
+from nodeportd.state import Endpoint, Port, Service, State, difference
 
 FEW = 100
 """So many forwards are compared with each other; more by their hashes."""
@@ -76,7 +76,7 @@ NOTHING = Effective("", (), (), {})
 
 def effective(state: State, unready: Collection[str] = ()) -> Effective:
     """What shall be in force while the pods in ``unready`` are not ready, by the keys of their checks."""
-    four, six = families.Split().of(state)
+    four, six = families.split(state)
     return _effective(four, unready, _effective(six, checks.of_ipv6(unready)) if six is not None else None)
 
 
@@ -127,21 +127,33 @@ class Current:
     """Where everything leads now, followed from change to change: only what a change touches is thought through."""
 
     def __init__(self) -> None:
-        self._split = families.Split()
+        self._dual = False
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._services: tuple[Service, ...] = ()
         self._four, self._six = _Current(), _Current()
 
     def bring(self, state: State, unready: Collection[str] = ()) -> Effective:
         """The same as :func:`effective`; tuples of what stays as it was are those of before."""
-        four, six = self._split.of(state)
-        found = self._four.bring(four, unready)
-        return found if six is None else replace(found, six=self._six.bring(six, checks.of_ipv6(unready)))
+        dual = families.is_dual(state)
+        if dual != self._dual:
+            self._start_anew()
+        gone, come = difference(self._services, state)
+        self._dual, self._services = dual, state.services
+        left = [service.key for service in gone]
+        if not dual:
+            return self._four.bring(state, left, come, unready)
+        cut = [families.halves(service) for service in come]
+        four, six = (families.of_family(state, belongs, ()) for belongs in (families.is_ipv4, families.is_ipv6))
+        found = self._six.bring(six, left, [half for _, _, half in cut if half], checks.of_ipv6(unready))
+        return replace(self._four.bring(four, left, [half for _, half, _ in cut if half], unready), six=found)
 
 
 class _Current:
     """The same of one family."""
 
     def __init__(self) -> None:
-        self._services: tuple[Service, ...] = ()
         self._node = ""
         self._unready: frozenset[str] = frozenset()
         self._forwards: dict[str, tuple[Forward, ...]] = {}
@@ -149,41 +161,37 @@ class _Current:
         self._by_key: dict[str, Service] = {}
         self._mark: object = None
 
-    def bring(self, state: State, unready: Collection[str] = ()) -> Effective:
-        """What :class:`Current` does."""
+    def bring(self, node: State, left: Iterable[str], come: Iterable[Service], unready: Collection[str]) -> Effective:
+        """Where everything leads once Services have ``left`` and others come; of the state, all else is looked at."""
         unready = frozenset(unready)
         touched = {key for pod in unready ^ self._unready for key in self._of_pod.get(pod, ())}
-        self._unready = unready
-        if state.services is not self._services or state.node != self._node:
-            touched |= self._other_state(state)
+        touched |= self._other_services(left, come)
+        if node.node != self._node:
+            touched |= self._by_key.keys()
+        self._unready, self._node = unready, node.node
         forwards = dict(self._forwards)
         for key in touched:
             if key in self._by_key:
-                forwards[key] = tuple(forwards_of(self._by_key[key], state.node, unready))
+                forwards[key] = tuple(forwards_of(self._by_key[key], node.node, unready))
             else:
                 forwards.pop(key, None)
         self._forwards = forwards
         before, self._mark = self._mark, object()
         return Effective(
-            state.node, state.addresses, state.cluster_ranges, forwards, self._mark, before, frozenset(touched)
+            node.node, node.addresses, node.cluster_ranges, forwards, self._mark, before, frozenset(touched)
         )
 
-    def _other_state(self, state: State) -> set[str]:
-        """Take note of another state; the Services that have to be thought through, and those that are no more."""
-        old, new = self._services, state.services
-        if len(old) == len(new) and state.node == self._node:  # mostly one has changed where it was
-            pairs = [pair for pair in zip(old, new, strict=True) if pair[0] is not pair[1]]
-            old, new = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-        for service in old:
-            del self._by_key[service.key]
-            for pod in _pods(service):
-                self._of_pod[pod].discard(service.key)
-        for service in new:
+    def _other_services(self, left: Iterable[str], come: Iterable[Service]) -> set[str]:
+        """Take note of other Services; those that have to be thought through, and those that are no more."""
+        gone = [key for key in left if key in self._by_key]
+        for key in gone:
+            for pod in _pods(self._by_key.pop(key)):
+                self._of_pod[pod].discard(key)
+        for service in come:
             self._by_key[service.key] = service
             for pod in _pods(service):
                 self._of_pod.setdefault(pod, set()).add(service.key)
-        self._services, self._node = state.services, state.node
-        return {service.key for service in (*old, *new)}
+        return {*gone, *(service.key for service in come)}
 
 
 def _pods(service: Service) -> set[str]:

@@ -33,31 +33,18 @@ def in_ipv6(text: str) -> str:
     return _WORDS.sub(lambda found: _OF_IPV6.get(found[0]) or f"ip6 {found[0][3:]}", text)
 
 
-class Split:
-    """States one after the other, each cut in two; the halves of a Service that stays are those of before."""
+def split(state: State) -> tuple[State, State | None]:
+    """The state as far as it is about IPv4, and about IPv6 if this node has such an address."""
+    if not is_dual(state):
+        return state, None
+    cut = [halves(service) for service in state.services]
+    four, six = (tuple(half for half in each if half) for each in (((c[1] for c in cut)), (c[2] for c in cut)))
+    return of_family(state, is_ipv4, four), of_family(state, is_ipv6, six)
 
-    def __init__(self) -> None:
-        self._services: tuple[Service, ...] | None = None
-        self._halves: dict[str, tuple[Service, Service | None, Service | None]] = {}
-        self._cut: tuple[tuple[Service, ...], tuple[Service, ...]] = (), ()
 
-    def of(self, state: State) -> tuple[State, State | None]:
-        """The state as far as it is about IPv4, and about IPv6 if this node has such an address."""
-        if not any(map(is_ipv6, state.addresses)):
-            return state, None
-        if state.services is not self._services:
-            self._take(state.services)
-        four, six = self._cut
-        return _of_node(state, is_ipv4, four), _of_node(state, is_ipv6, six)
-
-    def _take(self, services: tuple[Service, ...]) -> None:
-        before, self._halves = self._halves, {}
-        for service in services:
-            known = before.get(service.key)
-            self._halves[service.key] = known if known is not None and known[0] is service else halves(service)
-        self._services = services
-        found = self._halves.values()
-        self._cut = tuple(four for _, four, _ in found if four), tuple(six for _, _, six in found if six)
+def is_dual(state: State) -> bool:
+    """Whether this node has an IPv6 address."""
+    return any(map(is_ipv6, state.addresses))
 
 
 def halves(service: Service) -> tuple[Service, Service | None, Service | None]:
@@ -78,7 +65,8 @@ def is_ipv4(address: str) -> bool:
     return ":" not in address
 
 
-def _of_node(state: State, belongs: Belongs, services: tuple[Service, ...]) -> State:
+def of_family(state: State, belongs: Belongs, services: tuple[Service, ...]) -> State:
+    """What of a node is of one family; ``services`` are its Services' halves."""
     addresses, ranges = (tuple(filter(belongs, each)) for each in (state.addresses, state.cluster_ranges))
     return replace(state, addresses=addresses, cluster_ranges=ranges, services=services)
 

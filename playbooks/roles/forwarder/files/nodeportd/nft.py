@@ -29,6 +29,16 @@ class Nftables:
             self._replace(wanted)
         self._running = wanted
 
+    def is_at(self, wanted: Effective) -> bool:
+        """Whether this is in force already, as far as this process knows; the next change is counted from it then."""
+        known = self._running
+        if known is None or changed(known, wanted) != ([], []):
+            return False
+        if (known.addresses, known.cluster_ranges) != (wanted.addresses, wanted.cluster_ranges):
+            return False
+        self._running = wanted
+        return True
+
     def _change(self, known: Effective, wanted: Effective) -> bool:
         """Change what differs; whether anything did, and the kernel took it."""
         gone, come = changed(known, wanted)

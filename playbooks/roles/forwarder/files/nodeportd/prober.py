@@ -32,12 +32,16 @@ class Prober:
     def __init__(self, selector: selectors.BaseSelector, clock: Callable[[], float] = now) -> None:
         self._selector, self._clock = selector, clock
         self.records: dict[str, Record] = {}
+        self._followed: Iterable[Check] = ()
         self.changes = 0
         self._attempts: dict[str, Attempt] = {}
         self._due: list[tuple[float, str]] = []
 
     def follow(self, checks: Iterable[Check], before: Mapping[str, Record]) -> None:
         """Make these checks from now on; ``before`` is what is known of pods that are not followed yet."""
+        if checks is self._followed:
+            return
+        self._followed = checks
         wanted = {check.key: check for check in checks}
         for pod in [pod for pod in self.records if pod not in wanted]:
             del self.records[pod]

@@ -1,118 +1,231 @@
-"""State files read one after the other: Services whose text is as before are not read again.
+"""State files read one after the other: what is written as before is not read again.
 
-Of ten thousand Services mostly a few change: what is before and after them is compared as a whole and not even cut. A
-state is read in full only when its text is not cut as Ansible cuts it (one Service follows another at the same
-indentation), or when something in it is to be refused.
+The role writes an item of ``checks`` and ``services`` a line (filter ``nodeport_lines``). Of such a file only the lines
+between the first and the last that differ are looked at; all else is one comparison of bytes. A file of any other
+layout, or with something to be refused, is read as a whole.
 """
 
 from __future__ import annotations
 
 import json
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from nodeportd import state
-from nodeportd.state import Service, State
+from nodeportd import checks, state
+from nodeportd.checks import Check
+from nodeportd.state import Change, Service, State
 
-_BEGIN = b'\n    "services": [\n        {\n'
-_NEXT = b"\n        },\n        {\n"
-_END = b"\n        }\n    ],\n"
-_BLOCK = 1 << 18
+_CHECKS = b'\n"checks": [\n'
+_SERVICES = b'\n],\n"services": [\n'
+_END = b"\n]\n}\n"
+_BLOCK = 1 << 20
+
+Place = tuple[str, str, int]
+"""An address, or the word nodePort; a protocol and a port."""
+
+T = TypeVar("T")
+
+
+class OtherLayout(Exception):
+    """It cannot be read line by line."""
+
+
+class Span(NamedTuple):
+    """Part of a file: the lines of a list, from the line break before them to that after them."""
+
+    raw: bytes | bytearray
+    begin: int
+    end: int
+
+
+_EMPTY = Span(b"\n\n", 0, 2)
+
+
+class Lines(Generic[T]):
+    """The items of one list; ``name`` is what no two of them have in common."""
+
+    def __init__(self, read: Callable[[Any], T], name: Callable[[T], str]) -> None:
+        self._read, self._name = read, name
+        self.span = _EMPTY
+        self.items: tuple[T, ...] = ()
+        self._at: dict[str, int] = {}
+
+    def differing(self, new: Span) -> tuple[int, tuple[T, ...], tuple[T, ...]]:
+        """What takes the place of which items, and at which of them.
+
+        Raises :class:`OtherLayout`, :class:`nodeportd.state.StateError` and :class:`ValueError`.
+        """
+        old = self.span
+        most = min(old.end - old.begin, new.end - new.begin)
+        prefix = alike(old, new, most - 1)  # the line break at the end is what both have at the end, if nothing else
+        if prefix == most - 1 and old.end - old.begin == new.end - new.begin:
+            return 0, (), ()
+        suffix = alike_at_the_end(old, new, most - prefix)
+        was, now = (_lines(each, prefix, suffix) for each in (old, new))
+        first = self._at[self._name(self._item(was[0]))] if was else 0
+        gone = self.items[first : first + len(was)]
+        known = dict(zip(was, gone, strict=True))
+        come = tuple(known[line] if line in known else self._item(line) for line in now)
+        names = [self._name(each) for each in come]
+        leave = {self._name(each) for each in gone}
+        if len(set(names)) < len(names) or any(name in self._at and name not in leave for name in names):
+            raise OtherLayout
+        return first, gone, come
+
+    def _item(self, line: bytes) -> T:
+        return self._read(json.loads(line.decode()))
+
+    def take(self, span: Span, first: int, gone: Sequence[T], come: Sequence[T]) -> None:
+        """The list is this now."""
+        self.span = span
+        if not gone and not come:
+            return
+        self.items = (*self.items[:first], *come, *self.items[first + len(gone) :])
+        if [self._name(each) for each in gone] != [self._name(each) for each in come]:
+            self._at = {self._name(each): index for index, each in enumerate(self.items)}
 
 
 class Reading:
-    """What the last file said, Service by Service: ``body`` is the text of all, ``sizes`` the length of each."""
+    """What the last file said."""
 
     def __init__(self) -> None:
-        self._body = b""
-        self._sizes: list[int] = []
-        self._services: tuple[Service, ...] = ()
-        self._holders: dict[tuple[str, str, int], str] = {}
-        self._keys: set[str] = set()
+        self._buffers = bytearray(), bytearray()  # memory that is given back and asked for anew costs more than reading
+        self._forget()
+
+    def _forget(self) -> None:
         self._addresses: tuple[str, ...] = ()
+        self._checks = Lines(_check, lambda check: check.key)
+        self._services = Lines(_service, lambda service: service.key)
+        self._holders: dict[Place, str] = {}
 
-    def parse(self, raw: bytes) -> State:
+    def read(self, file: Path) -> State:
+        """What the file says; raises as :func:`nodeportd.state.parse`, and :class:`OSError`."""
+        one, other = self._buffers
+        buffer = other if self._services.span.raw is one else one
+        _fill(buffer, file)
+        return self.parse(buffer)
+
+    def parse(self, raw: bytes | bytearray) -> State:
         """The same as :func:`nodeportd.state.parse`, quick when little differs from the last time."""
-        begin = raw.find(_BEGIN)
-        end = raw.rfind(_END, begin + len(_BEGIN)) if begin >= 0 else -1
-        body = raw[begin + len(_BEGIN) : end] if end >= 0 else b""
-        found = self._known(raw[:begin], body, raw[end + len(_END) :]) if end >= 0 and self._sizes else None
-        if found is None:
-            self._sizes = []
-            found = state.parse(raw)
-            self._remember(body, found)
-        return found
-
-    def _remember(self, body: bytes, found: State) -> None:
-        texts = body.split(_NEXT)
-        if len(texts) == len(found.services):
-            self._body, self._sizes = body, [len(text) for text in texts]
-            self._services, self._addresses = found.services, found.addresses
-            self._holders = {place: each.key for each in found.services for place in _places(each)}
-            self._keys = {each.key for each in found.services}
-
-    def _known(self, head: bytes, body: bytes, tail: bytes) -> State | None:
-        """The state, if what differs from before is in order by itself and beside the others."""
         try:
-            frame = state.read(json.loads(head + b'\n    "services": [],\n' + tail))
-            if frame.addresses == self._addresses and (body == self._body or self._takes(body)):
-                return replace(frame, services=self._services)
-        except (state.StateError, ValueError, RecursionError):
-            pass
-        return None
+            return self._follow(raw)
+        except (OtherLayout, state.StateError, ValueError, RecursionError):
+            return state.parse(raw)
 
-    def _takes(self, body: bytes) -> bool:
-        """Read the Services between the first and the last byte that differ; whether each has its places to itself."""
-        begins = list(accumulate((size + len(_NEXT) for size in self._sizes[:-1]), initial=0))
-        ends = [begin + size for begin, size in zip(begins, self._sizes, strict=True)]
-        prefix, suffix = _alike(self._body, body)
-        first = bisect_right(begins, prefix) - 1
-        last = bisect_left(ends, len(self._body) - suffix)
-        before = self._body[begins[first] : ends[last]].split(_NEXT)
-        now = body[begins[first] : len(body) - (len(self._body) - ends[last])].split(_NEXT)
-        old = self._services[first : last + 1]
-        known = dict(zip(before, old, strict=True))
-        new = [known[text] if text in known else _read(text, first + index) for index, text in enumerate(now)]
-        self._services = (*self._services[:first], *new, *self._services[last + 1 :])
-        self._sizes[first : last + 1] = map(len, now)
-        self._body = body
-        stay = {id(each) for each in old} & {id(each) for each in new}
-        free = self._hold(
-            [each for each in old if id(each) not in stay], [each for each in new if id(each) not in stay]
-        )
-        return free and len(set(now)) == len(now)
-
-    def _hold(self, gone: list[Service], come: list[Service]) -> bool:
-        """Whether every Service has its places and its name to itself; takes note of who holds what."""
+    def _follow(self, raw: bytes | bytearray) -> State:
+        """The state, of which note is taken only when all of it is in order."""
+        head, checked, served = self._spans(raw)
+        frame = state.parse(head + _CHECKS + _SERVICES + _END)
+        if frame.addresses != self._addresses:
+            self._forget()
+        asked, differing = self._checks.differing(checked), self._services.differing(served)
+        _, gone, come = differing
+        places = self._free(gone, come, frame.addresses)
+        self._addresses = frame.addresses
+        self._checks.take(checked, *asked)
+        before = self._services.items
+        self._services.take(served, *differing)
         for each in gone:
-            self._keys.discard(each.key)
             for place in _places(each):
-                self._holders.pop(place, None)
-        free = True
+                del self._holders[place]
+        self._holders.update(places)
+        services = self._services.items
+        change = Change(before, services, gone, come)
+        return replace(frame, checks=self._checks.items, services=services, change=change)
+
+    def _spans(self, raw: bytes | bytearray) -> tuple[bytes | bytearray, Span, Span]:
+        """What is before the lists, and both of them."""
+        cut = raw.find(_CHECKS)
+        begin = cut + len(_CHECKS) - 1
+        if cut < 0 or not raw.endswith(_END):
+            raise OtherLayout
+        old = self._checks.span
+        same = Span(old.raw, old.begin, min(len(old.raw), old.end - 1 + len(_SERVICES)))
+        alike_so_far = alike(same, Span(raw, begin, len(raw)), min(same.end - same.begin, len(raw) - begin))
+        middle = raw.find(_SERVICES, begin + max(1, alike_so_far - len(_SERVICES)))
+        served = Span(raw, middle + len(_SERVICES) - 1, len(raw) - len(_END) + 1)
+        if middle < 0 or served.end - served.begin < 2:
+            raise OtherLayout
+        return raw[:cut], Span(raw, begin, middle + 1), served
+
+    def _free(
+        self, gone: Collection[Service], come: Collection[Service], addresses: Collection[str]
+    ) -> dict[Place, str]:
+        """Who holds which place from now on; nobody may hold one that another has."""
+        leave = {each.key for each in gone}
+        places: dict[Place, str] = {}
+
+        def taken(place: Place) -> bool:
+            holder = self._holders.get(place)
+            return place in places or (holder is not None and holder not in leave)
+
         for each in come:
-            free = free and each.key not in self._keys
-            self._keys.add(each.key)
             for place in _places(each):
-                free = free and place not in self._holders and place[0] not in self._addresses
-                self._holders[place] = each.key
-        return free
+                where, protocol, number = place
+                ways: Iterator[Place] = ((address, protocol, number) for address in addresses)
+                if where != "nodePort":
+                    ways = iter([("nodePort", protocol, number)] if where in addresses else [])
+                if taken(place) or any(map(taken, ways)):
+                    raise OtherLayout
+                places[place] = each.key
+        return places
 
 
-def _read(text: bytes, index: int) -> Service:
-    return state.read_service(json.loads(b"{" + text + b"}"), f"services[{index}]")
+def _fill(buffer: bytearray, file: Path) -> None:
+    """Read a file into memory that is there already."""
+    with file.open("rb", buffering=0) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        del buffer[size:]
+        buffer.extend(bytes(size - len(buffer)))
+        with memoryview(buffer) as view:
+            got = opened.readinto(view) or 0
+        del buffer[got:]
+        buffer.extend(opened.read())  # what somebody wrote meanwhile
 
 
-def _alike(one: bytes, other: bytes) -> tuple[int, int]:
-    """How many bytes at the beginning are the same in both, and how many of those that are left at the end."""
-    most = min(len(one), len(other))
-    prefix = _common(lambda at, to: one[at:to] == other[at:to], most)
-    ends = len(one), len(other)
-    suffix = _common(
-        lambda at, to: one[ends[0] - to : ends[0] - at] == other[ends[1] - to : ends[1] - at], most - prefix
-    )
-    return prefix, suffix
+def _check(value: Any) -> Check:
+    reasons: list[str] = []
+    found = list(checks.read([value], reasons))
+    if reasons:
+        raise state.StateError(reasons)
+    return found[0]
+
+
+def _service(value: Any) -> Service:
+    return state.read_service(value, "services")
+
+
+def _lines(span: Span, prefix: int, suffix: int) -> list[bytes]:
+    """The whole lines that are not within so many bytes at the beginning and at the end, without the commas."""
+    raw, begin, end = span
+    first = raw.rfind(b"\n", begin, begin + prefix)
+    last = raw.find(b"\n", end - suffix, end)
+    text = bytes(raw[first + 1 : last])
+    if last == end - 1:
+        if first == begin and not text:
+            return []
+        text += b","
+    lines = text.split(b"\n")
+    if not all(line.endswith(b",") for line in lines):
+        raise OtherLayout
+    return [line[:-1] for line in lines]
+
+
+def alike(old: Span, new: Span, most: int) -> int:
+    """How many bytes at the beginning are the same in both, of so many."""
+    with memoryview(old.raw) as view:
+        return _common(
+            lambda at, to: new.raw.startswith(view[old.begin + at : old.begin + to], new.begin + at), most
+        )  # fmt: skip
+
+
+def alike_at_the_end(old: Span, new: Span, most: int) -> int:
+    """How many bytes at the end are the same in both, of so many."""
+    with memoryview(old.raw) as view:
+        return _common(lambda at, to: new.raw.startswith(view[old.end - to : old.end - at], new.end - to), most)
 
 
 def _common(same: Callable[[int, int], bool], most: int) -> int:
@@ -127,7 +240,7 @@ def _common(same: Callable[[int, int], bool], most: int) -> int:
     return at
 
 
-def _places(service: Service) -> Iterator[tuple[str, str, int]]:
+def _places(service: Service) -> Iterator[Place]:
     for port in service.ports:
         if port.node_port:
             yield ("nodePort", port.protocol, port.node_port)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nodeportd import checks, fields
@@ -86,9 +86,21 @@ class Service:
     families: tuple[str, ...] = ("IPv4",)
 
 
+class Change(NamedTuple):
+    """How some Services came out of others: those that are ``gone`` made room for those that ``come``."""
+
+    before: tuple[Service, ...] = ()
+    after: tuple[Service, ...] = ()
+    gone: tuple[Service, ...] = ()
+    come: tuple[Service, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class State:
-    """A whole state; ``addresses`` are those of the node at which nodePorts answer."""
+    """A whole state; ``addresses`` are those of the node at which nodePorts answer.
+
+    ``change`` is how its Services came out of those read before, if somebody kept account of that.
+    """
 
     generation: int
     node: str
@@ -97,12 +109,25 @@ class State:
     cluster_ranges: tuple[str, ...]
     checks: tuple[Check, ...]
     services: tuple[Service, ...]
+    change: Change = field(default=Change(), compare=False, repr=False)
 
 
 EMPTY = State(0, "", "nftables", (), (), (), ())
 
 
-def parse(raw: bytes) -> State:
+def difference(before: tuple[Service, ...], now: State) -> tuple[Sequence[Service], Sequence[Service]]:
+    """The Services that are not there any more, and those that were not before; the very same ones are left out."""
+    if before is now.services:
+        return (), ()
+    if now.change.before is before and now.change.after is now.services:
+        before, after = now.change.gone, now.change.come
+    else:
+        after = now.services
+    stay = {id(each) for each in before} & {id(each) for each in after}
+    return [each for each in before if id(each) not in stay], [each for each in after if id(each) not in stay]
+
+
+def parse(raw: bytes | bytearray) -> State:
     """The state that a file's content describes.
 
     Raises :class:`StateError`.

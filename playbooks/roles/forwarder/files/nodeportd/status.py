@@ -12,14 +12,14 @@ from typing import Any
 from nodeportd import health
 from nodeportd.checks import Check
 from nodeportd.health import Record
-from nodeportd.state import State
+from nodeportd.state import Service, State
 
 VERSION = 1
 
 
-def endpoints_of(running: State) -> int:
-    """How many endpoints the ports of all Services have."""
-    return sum(len(port.endpoints) for service in running.services for port in service.ports)
+def endpoints_of(services: Iterable[Service]) -> int:
+    """How many endpoints the ports of these Services have."""
+    return sum(len(port.endpoints) for service in services for port in service.ports)
 
 
 def of(running: State, endpoints: int, records: Mapping[str, Record], applied_at: str, error: str) -> dict[str, Any]:
