@@ -31,7 +31,8 @@ def _fingerprint(file: Mapping[str, str]) -> str:
 def lines(document: Mapping[str, Any], lists: Sequence[str]) -> str:
     """JSON that ends with these lists, an item a line: who has read the last one sees at once what differs."""
     head = json.dumps({name: value for name, value in document.items() if name not in lists}, sort_keys=True)
-    items = {name: ",\n".join(json.dumps(item, sort_keys=True) for item in document[name]) for name in lists}
+    written = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+    items = {name: ",\n".join(map(written, document[name])) for name in lists}
     return head[:-1] + "".join(f',\n"{name}": [\n{text}\n]' for name, text in items.items()) + "\n}\n"
 
 

@@ -88,9 +88,9 @@ def _comma(lines: list[bytes], one: int, _: int) -> None:
 
 
 def _split(lines: list[bytes], one: int, other: int) -> None:
-    parts = lines[one].split(b", ")
+    parts = lines[one].split(b",")
     at = other % len(parts)
-    lines[one : one + 1] = [b", ".join(parts[:at]) + b",", b", ".join(parts[at:])]
+    lines[one : one + 1] = [b",".join(parts[:at]) + b",", b",".join(parts[at:])]
 
 
 EDITS: list[Edit] = [
@@ -101,7 +101,7 @@ EDITS: list[Edit] = [
     lambda raw, one, _: raw.replace(b'"generation": 1', b'"generation": %d' % one),
     lambda raw, one, other: raw.replace(b"3000%d" % (one % 5), b"3000%d" % (other % 5)),
     lambda raw, one, other: raw.replace(b"10.244.0.%d" % (one % 5), b"10.244.0.%d" % (other % 5), 1),
-    lambda raw, _, __: raw.replace(b'"node": "n1"', b'"node": "n2"', 1),
+    lambda raw, _, __: raw.replace(b'"node": "n1"', b'"node": "n2"'),
     lambda raw, _, __: raw.replace(b'"addresses": ["10.99.0.1"', b'"addresses": ["10.99.0.3"'),
     _of_lines(_swap),
     _of_lines(_comma),
