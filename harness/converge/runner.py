@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ansible_runner
-
 from harness.converge import events
 from harness.errors import ConvergeError
 from harness.model.cluster import Cluster
@@ -69,6 +67,8 @@ def play(playbook: str, cluster: Cluster, variables: Path | None, log: Path, lis
 
     Raises :class:`ConvergeError`, which names every node and task that failed.
     """
+    import ansible_runner  # noqa: PLC0415 - a tenth of a second that only this takes
+
     collector = _Collector(listener)
     began = clock.monotonic()
     with tempfile.TemporaryDirectory(prefix="nph-") as folder, _cancellable() as cancelled:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.model.cluster import Cluster
-from harness.probes import ssh
 from harness.support import process
 
 _SECONDS = 60.0
@@ -71,5 +70,7 @@ class _Local:
 
 def root(cluster: Cluster, node: str) -> Become:
     """How to be root on a node."""
+    from harness.probes import ssh  # noqa: PLC0415 - paramiko is half of what most verbs take to start
+
     known = cluster.become_passwords
     return Become(ssh.user_of(cluster.ssh_config, node) != "root", known.get(node) or known.get("", ""))

@@ -19,6 +19,9 @@ from harness.support import process
 SECONDS = 10.0
 """The longest that any one step of making a connection may take."""
 
+FAILURES = (OSError, EOFError, paramiko.SSHException)
+"""What a connection that is there may raise."""
+
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its tracebacks reach a person's terminal
 
 
@@ -40,7 +43,7 @@ class Connection:
         self._client = paramiko.SSHClient()
         try:
             self._connect(paramiko.SSHConfig.from_path(str(ssh_config)).lookup(node))
-        except (OSError, EOFError, ValueError, paramiko.SSHException, RigError) as error:
+        except (*FAILURES, ValueError, RigError) as error:
             self.close()
             said = str(error) or type(error).__name__
             raise RemoteError(f"{node}: SSH does not answer: {said}", hint=f"ssh -F {ssh_config} {node}") from error

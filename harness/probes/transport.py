@@ -15,12 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
-import paramiko
-
 from harness.errors import RemoteError
 from harness.model.cluster import Cluster
 from harness.probes import become
-from harness.probes.ssh import Connection
 from harness.support import process
 
 PROGRAM = Path(__file__).with_name("program.py")
@@ -106,14 +103,16 @@ class SshStreams:
     """
 
     def __init__(self, cluster: Cluster, node: str, inside: Sequence[str] = ()) -> None:
-        self._connection = Connection(cluster.ssh_config, node)
+        from harness.probes import ssh  # noqa: PLC0415 - paramiko is half of what most verbs take to start
+
+        self._connection = ssh.Connection(cluster.ssh_config, node)
         try:
             self._channel = self._connection.channel()
             words: Sequence[str] = [*inside, *bootstrap("/usr/bin/python3")]
             words, first = become.root(cluster, node).wrapped(words) if inside else (words, b"")
             self._channel.exec_command(shlex.join(words))
             self.write(first + PROGRAM.read_bytes())
-        except (OSError, EOFError, paramiko.SSHException) as error:
+        except ssh.FAILURES as error:
             self._connection.close()
             raise RemoteError(f"{node}: the probe program does not start: {error}") from error
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from harness.drivers import Place, Wish
 from harness.drivers.nspawn import NspawnDriver, cgroups, state
@@ -141,15 +142,23 @@ def _interrupt(child: process.Process[bytes]) -> None:
     assert child.wait(timeout=60) == 130
 
 
+def _moments(always: Callable[[Names], bool], *others: Callable[[Names], bool]) -> list[ParameterSet]:
+    """Moments of a restore, of which one belongs to the default run."""
+    return [
+        pytest.param(moment, id=moment.__name__.strip("_"), marks=[pytest.mark.long] if moment in others else [])
+        for moment in (always, *others)
+    ]
+
+
 @pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("moment", [_disks_beside, _counted, _new_disks], ids=lambda one: one.__name__.strip("_"))
+@pytest.mark.parametrize("moment", _moments(_counted, _disks_beside, _new_disks))
 def test_ctrl_c_leaves_one_of_the_two_states_and_it_runs(folder: Path, moment: Callable[[Names], bool]) -> None:
     harness(folder, "snapshot", "restore", "other")
     _cut_off(folder, moment, _interrupt, "restore", "green")
     assert present(folder) in (("green", "other") if moment is _disks_beside else ("green",))
 
 
-@pytest.mark.parametrize("moment", [_disks_beside, _half_way, _new_disks], ids=lambda one: one.__name__.strip("_"))
+@pytest.mark.parametrize("moment", _moments(_half_way, _disks_beside, _new_disks))
 def test_up_heals_a_restore_that_was_killed(folder: Path, moment: Callable[[Names], bool]) -> None:
     harness(folder, "snapshot", "restore", "other")
     _cut_off(folder, moment, process.end_group, "restore", "green")
