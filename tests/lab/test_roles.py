@@ -83,9 +83,9 @@ def test_a_dry_run_on_a_converged_node_finds_nothing_to_do(cluster: Cluster, var
 @pytest.mark.parametrize(
     "harms",
     [
-        {"n1": "nft flush ruleset", "n2": "systemctl stop 'nodeport-pod@*'"},
+        {"n1": "nft flush ruleset", "n2": "rm /etc/nodeport/pods.json"},  # a pod that goes has nodeportd mend its table
         {"n1": "ip route flush proto 77", "n2": "systemctl stop nodeportd"},
-        {"n1": "sysctl -qw net.ipv4.ip_forward=0", "n2": "rm /etc/nodeport/pods.json"},
+        {"n1": "sysctl -qw net.ipv4.ip_forward=0", "n2": "systemctl stop 'nodeport-pod@*'"},
         {"n1": "echo >> /usr/local/lib/nodeport/responder.py"},
     ],
 )
