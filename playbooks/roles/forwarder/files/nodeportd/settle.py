@@ -140,7 +140,7 @@ def _keep_enabled() -> None:
 def _ask() -> str:
     """Have systemd start the daemon at boot, and now read its file; why it does not, empty when it does."""
     if not _systemctl("is-enabled", "--quiet"):  # systemd takes a tenth of a second to enable what is enabled already
-        _systemctl("enable", "--quiet")
+        _systemctl("enable", "--quiet", "--no-reload")  # to read all units anew takes seconds on an emulated machine
         _keep_enabled()
     # A reload is this signal, by a process in a sandbox of its own, which takes several times as long.
     hangup = ["systemctl", "kill", "--kill-who=main", "--signal=HUP", UNIT]
