@@ -161,3 +161,16 @@ def test_what_does_not_come_back_is_named(folder: Path, monkeypatch: pytest.Monk
     found = process.run([HARNESS, "--driver", "nspawn", "verify", "--json"], cwd=folder)
     assert found.code == 1
     assert json.loads(found.out)["status"] == "FAIL"
+
+
+@pytest.mark.long
+def test_a_node_that_does_not_boot_is_named_at_once_with_its_console(folder: Path) -> None:
+    """Last: it spoils the node."""
+    harness(folder, "exec", "n3", "--", "rm", "/usr/lib/systemd/systemd")
+    began = clock.monotonic()
+    with pytest.raises(
+        DriverError, match=r"^n3 does not boot: its machine has ended\nconsole of n3 .*console.log"
+    ) as it:
+        power.power_cycle(lab(folder), ["n2", "n3"], lambda _event: None)
+    assert "harness down" in it.value.hint
+    assert clock.monotonic() - began < lab(folder).driver.boot_seconds  # type: ignore[attr-defined]

@@ -164,7 +164,7 @@ class NspawnDriver:
         file = self.names.folder / node.name / "console.log"
         said = machine.console_tail(self.names, node.name, _CONSOLE_LINES).splitlines()
         recent = file.exists() and file.stat().st_mtime >= since
-        ended = "" if machine.runs(self.names, node.name) else "its machine has ended"
+        ended = "" if machine.supervised(self.names, node.name) else "its machine has ended"
         return Console(file, tuple(said) if recent else (), ended)
 
     def reboot(self, nodes: Sequence[Node], progress: Progress) -> None:

@@ -61,13 +61,18 @@ def start(names: Names, node: Node) -> None:
 
 
 def runs(names: Names, node: str) -> bool:
-    """Whether the node's supervisor is there, with the node's name in its arguments, and its network too."""
+    """Whether the node's supervisor is there, and its network too."""
+    return supervised(names, node) and (netns.FOLDER / names.machine(node)).exists()
+
+
+def supervised(names: Names, node: str) -> bool:
+    """Whether the node's supervisor is there, with the node's name in its arguments; a node that reboots has one."""
     try:
         pid = int((names.folder / node / "pid").read_text())
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return False
-    return names.machine(node).encode() in words and (netns.FOLDER / names.machine(node)).exists()
+    return names.machine(node).encode() in words
 
 
 def console_tail(names: Names, node: str, lines: int = 5) -> str:
