@@ -183,11 +183,12 @@ def await_lasting(file: Path, told: Path, seconds: int) -> Mapping[str, str]:
     """Wait until the pods that are ready now were so for that long (``minReadySeconds``); those that were not."""
     pods = {check.key for check in state.parse(file.read_bytes()).checks} - unready(told).keys()
     began = time.monotonic()
-    deadline, fell = began + 2 * seconds + PATIENCE, dict[str, str]()
+    deadline, fell, before = began + 2 * seconds + PATIENCE, dict[str, str](), dict[str, str]()
     while time.monotonic() < min(began + seconds, deadline):
         time.sleep(POLL)
         now = {pod: why for pod, why in unready(told).items() if pod in pods}
-        began, fell = (time.monotonic(), fell | now) if now else (began, fell)
+        began = time.monotonic() if now or before else began  # from the look that found them ready again
+        fell, before = fell | now, now
     return {} if time.monotonic() >= began + seconds else fell
 
 
