@@ -44,8 +44,8 @@ def down_command(context: click.Context, put_back: bool) -> None:
     lab = lab_of(context)
     if put_back:
         with screen() as listener, lab.changing(), Phases(listener).phase("reset") as summary:
-            nodes.reset(lab, listener)
-            summary.text = "the machines are as they were"
+            left = nodes.reset(lab, listener)
+            summary.text = "; ".join(["the machines are as they were", *left])
     with screen() as listener, lab.changing(), Phases(listener).phase("down") as summary:
         nodes.down(lab, listener)
         summary.text = "no node is left" if lab.driver.makes_nodes else "the machines are yours, and stay"

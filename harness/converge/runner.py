@@ -9,6 +9,7 @@ our own of both; its artifacts hold the whole environment, so they live in a fol
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
@@ -58,6 +59,16 @@ class _Collector:
         elif isinstance(value, TaskStarted):
             self.listener(value)
         return False  # the event is not written to a file of its own
+
+
+def programs() -> str:
+    """A digest of all that the roles install or do: nodes that were set up by others have other programs."""
+    files = sorted(path for path in (PLAYBOOKS / "roles").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    whole = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes()
+        whole.update(f"{path.relative_to(PLAYBOOKS)} {len(content)}\n".encode() + content)
+    return whole.hexdigest()
 
 
 def play(playbook: str, cluster: Cluster, variables: Path | None, log: Path, listener: Listener) -> Convergence:

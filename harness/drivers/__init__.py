@@ -47,7 +47,12 @@ class Place:
     @property
     def record(self) -> tuple[Path, ...]:
         """The files that say what the nodes were given. They are part of their state: a snapshot takes them along."""
-        return (self.plan_file,)
+        return (self.plan_file, self.programs_file)
+
+    @property
+    def programs_file(self) -> Path:
+        """A digest of the programs that the nodes were given last."""
+        return self.home / "programs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,8 @@ class NodeFacts:
     """What a node says of itself, by testinfra: questions with a fixed answer when all is well.
 
     ``foreign_drops`` lists rules of other tables, as ``table chain: rule``, that drop or reject forwarded or
-    incoming traffic. ``drift`` is what of nodeportd's table is not as nodeportd left it.
+    incoming traffic. ``drift`` is what of nodeportd's table is not as nodeportd left it; ``busy`` why nobody can tell,
+    empty where it is known.
     ``table_present``: what forwards is there, the table or whatever ``backend`` has in its place; ``leftovers`` are
     other forwarders of ours of which something is still there. ``tunnel`` is the link over which pods of several nodes
     meet, where they need one; ``network_drift`` what of the pod network, routes aside, is not as it was made, as the
@@ -222,6 +223,7 @@ class NodeFacts:
     pods_not_running: tuple[str, ...] = ()
     foreign_drops: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    busy: str = ""
     backend: str = DEFAULT
     leftovers: tuple[str, ...] = ()
     unready: tuple[Unready, ...] = ()

@@ -26,6 +26,8 @@ _NODEPORTD = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd"
 _RELAY = "nodeport-socat.service"
 _PODCTL = "/usr/local/lib/nodeport/podctl"
 _PODNET = "/usr/local/lib/nodeport/podnet"
+_BUSY = 3
+"""The exit code of ``nodeportd drift`` when what forwards does not answer in time."""
 _DRIFT_LINES = 10
 _COMMAND_SECONDS = 20
 _TIMED_OUT = 124
@@ -62,6 +64,7 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
     rules_text = _output(host, "nft -s -t list ruleset")
     rules = ruleset.read(rules_text)
     backend = plan.node(node).backend
+    drift, busy = _drift(host)
     there = _forwarding(host, rules_text)
     hidden = "client-address" not in FORWARDERS[backend].features
     return NodeFacts(
@@ -71,7 +74,8 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
         generation=generation,
         forwarder_running=host.service("nodeportd.service").is_running,
         forwarder_error=forwarder_error,
-        drift=tuple(_drift(host)),
+        drift=drift,
+        busy=busy,
         backend=backend,
         table_present=backend in there,
         leftovers=tuple(name for name in there if name != backend),
@@ -115,15 +119,16 @@ def _status(host: Any) -> tuple[int | None, str, tuple[Unready, ...]]:
         return None, f"{_STATUS} cannot be read: {error}", ()
 
 
-def _drift(host: Any) -> Iterator[str]:
-    """What nodeportd finds altered in its table; why, when it cannot tell."""
+def _drift(host: Any) -> tuple[tuple[str, ...], str]:
+    """What nodeportd finds altered in its table, or why it cannot tell; and why it has no time to, empty if it has."""
     done = _run(host, f"{_NODEPORTD} drift")
     lines = done.stdout.strip().splitlines()
-    yield from lines[:_DRIFT_LINES]
-    if len(lines) > _DRIFT_LINES:
-        yield f"and {len(lines) - _DRIFT_LINES} more"
+    if done.rc == _BUSY:
+        return (), _last_line(done.stderr)
     if done.rc != 0 and not lines:
-        yield f"`nodeportd drift` cannot tell: {_last_line(done.stderr)}"
+        return (f"`nodeportd drift` cannot tell: {_last_line(done.stderr)}",), ""
+    more = [f"and {len(lines) - _DRIFT_LINES} more"] if len(lines) > _DRIFT_LINES else []
+    return (*lines[:_DRIFT_LINES], *more), ""
 
 
 def _network_drift(host: Any) -> Iterator[str]:

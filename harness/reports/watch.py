@@ -114,7 +114,8 @@ def screen(
         cells = [_share(look, pod, bar or 0) for pod in pods] if narrow else [Text(f"{len(look.answers)} just now")]
         trail = _trail([moment[place] for moment in history[-_TRAIL:]])
         table.add_row(look.node, *cells, failed, f"{look.slowest_ms:.1f} ms", trail)
-    return Group(head, table)
+    # A terminal writes ^C where the cursor is: at the end of a row that fills it, that would be a row more.
+    return Group(head, table, Text(""))
 
 
 def _pods(history: Sequence[Sequence[Look]], homes: dict[str, str]) -> list[str]:

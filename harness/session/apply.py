@@ -70,7 +70,9 @@ def converge(
     steps = plan.steps(before, wanted, workload, certain=kept is None or not kept.failed)
     first = hostvars.render_steps(before, steps, known=_settled(lab))[:-1] if before else []
     variables = hostvars.render(steps[-1]) | {"nodeport_steps": first}
-    return _Change(lab, cluster, workload, steps, folder, listener).play("site.yml", variables)
+    done = _Change(lab, cluster, workload, steps, folder, listener).play("site.yml", variables)
+    write_atomic(lab.place.programs_file, runner.programs() + "\n")
+    return done
 
 
 def change(
@@ -78,16 +80,23 @@ def change(
 ) -> Convergence:
     """The same for nodes that run the plan before, quicker: only what differs is brought to them (``change.yml``).
 
-    That knows of pods and traffic; when the pod network is another one, or nodes come or go, everything is looked at.
+    That knows of pods and traffic; when the pod network is another one, nodes come or go, or they were given the
+    programs of another version, everything is looked at.
 
     Raises :class:`harness.errors.ConvergeError`.
     """
     before = lab.applied_plan(cluster)
-    if before is None or not _settled(lab) or _of_network(before) != _of_network(wanted):
+    if before is None or not _settled(lab) or _of_network(before) != _of_network(wanted) or not _up_to_date(lab):
         return converge(lab, cluster, workload, wanted, folder, listener)
     steps = plan.steps(before, wanted, workload)
     variables: dict[str, object] = {"nodeport_steps": hostvars.render_steps(before, steps)}
     return _Change(lab, cluster, workload, steps, folder, listener).play("change.yml", variables)
+
+
+def _up_to_date(lab: Lab) -> bool:
+    """Whether the nodes were given the programs that a change relies on."""
+    file = lab.place.programs_file
+    return file.exists() and file.read_text(encoding="utf-8").strip() == runner.programs()
 
 
 def _of_network(each: Plan) -> object:

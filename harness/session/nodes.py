@@ -75,8 +75,8 @@ def down(lab: Lab, listener: Listener) -> None:
         shutil.rmtree(lab.home, ignore_errors=True)
 
 
-def reset(lab: Lab, listener: Listener) -> None:
-    """Take our work off the user's own machines, and put back what was there before.
+def reset(lab: Lab, listener: Listener) -> tuple[str, ...]:
+    """Take our work off the user's own machines, and put back what was there before; in words, what had to stay.
 
     Raises :class:`UsageError` when the lab's nodes are not the user's, :class:`harness.errors.RigError` when a
     machine cannot be reset.
@@ -86,8 +86,9 @@ def reset(lab: Lab, listener: Listener) -> None:
             "only machines of an inventory are reset; nodes that were made are removed", hint="harness down"
         )
     cluster = up(lab, None, listener)
-    runner.play("reset.yml", cluster, None, lab.new_run() / "ansible.log", listener)
+    done = runner.play("reset.yml", cluster, None, lab.new_run() / "ansible.log", listener)
     complain(cluster)
+    return done.said
 
 
 def summary(cluster: Cluster) -> str:

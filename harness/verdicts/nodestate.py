@@ -85,6 +85,9 @@ def _verdict(facts: NodeFacts, generation: int | None, unprobed: int) -> Verdict
         )
     if faults:
         return Verdict(CHECK, facts.node, Status.FAIL, "; ".join(faults) + note, node=facts.node, evidence=evidence)
+    if facts.busy:
+        told = f"whether its {FORWARDERS[facts.backend].holder} is as nodeportd left it is not known: {facts.busy}"
+        return Verdict(CHECK, facts.node, Status.INCONCLUSIVE, told + note, node=facts.node, evidence=evidence)
     running = "" if facts.generation is None else f" at generation {facts.generation}"
     summary = f"nodeportd runs{running}, {FORWARDERS[facts.backend].holder}, routes and pods are there{note}"
     return Verdict(CHECK, facts.node, Status.PASS, summary, node=facts.node, evidence=evidence)

@@ -92,6 +92,23 @@ def test_a_restart_replaces_every_pod_and_status_says_so(applied: Lab) -> None:
     assert "2 of 3 updated replicas are available" in waiting.out
 
 
+def test_nodes_of_an_earlier_version_get_its_programs_before_they_are_changed(applied: Lab) -> None:
+    main = "/usr/local/lib/nodeport/nodeportd/__main__.py"
+    known = harness(applied, "exec", "n1", "--", "sha256sum", main).out
+    for node in ("n1", "n3"):
+        harness(applied, "exec", node, "--", "sed", "-i", "s/--ready/--steady/", main)
+        harness(applied, "exec", node, "--", "systemctl", "restart", "nodeportd.service")
+    broken = harness(applied, "scale", "deploy/web-app", "--replicas", "5", code=4)
+    assert "settle" in broken.err, "what this test is about"
+    harness(applied, "scale", "deploy/web-app", "--replicas", "4")
+    assert harness(applied, "exec", "n1", "--", "sha256sum", main).out == known
+    harness(applied, "exec", "n2", "--", "sed", "-i", "s/--ready/--steady/", main)
+    applied.place.programs_file.write_text("those of an earlier version\n")
+    harness(applied, "rollout", "restart", "deploy/web-app")
+    assert harness(applied, "exec", "n2", "--", "sha256sum", main).out == known
+    harness(applied, "verify")
+
+
 def test_what_is_deleted_is_gone_and_what_is_not_stays(applied: Lab) -> None:
     before = {pod["name"] for pod in pods(applied)}
     victim = min(before)

@@ -79,6 +79,39 @@ def test_reset_of_a_machine_without_our_work_changes_nothing(foreign: Foreign) -
     assert difference(before, dump(foreign)) == []
 
 
+ASKED = "for name in all default lo; do echo 1 > /proc/sys/net/ipv4/conf/$name/send_redirects; done"
+EARLIER = r"""
+sed -i /redirects/d /etc/sysctl.d/90-nodeport.conf
+python3 - <<END
+import json, pathlib
+file = pathlib.Path("/var/lib/nodeport/before.json")
+known = json.loads(file.read_text())
+known["sysctls"] = {path: value for path, value in known["sysctls"].items() if "redirects" not in path}
+file.write_text(json.dumps(known))
+END
+"""
+"""What a version of the role left behind that let the node's redirects alone."""
+
+
+@pytest.mark.long
+def test_machines_that_an_earlier_version_set_up_are_put_back_as_far_as_anybody_knows(foreign: Foreign) -> None:
+    source, before = foreign.inventory(), dump(foreign)
+    assert foreign.harness("apply", "-f", WEB_APP, inventory=source).code == 0
+    for name in "ab":
+        foreign.on(name, f"cp /etc/sysctl.d/90-nodeport.conf /tmp; {EARLIER}")
+    foreign.on("a", ASKED)
+    foreign.on("b", "cp /tmp/90-nodeport.conf /etc/sysctl.d/")
+    assert foreign.harness("apply", "-f", WEB_APP, inventory=source).code == 0
+    done = foreign.harness("down", "--reset", inventory=source)
+    assert done.code == 0, done.err
+    said = " ".join(done.err.split())
+    assert "b: net.ipv4.conf.*.send_redirects stay as they are" in said, said
+    assert "a: net" not in said
+    left = {line.rpartition(" = ")[0] for line in difference(before, dump(foreign))}
+    assert {name for name in left if not name.startswith("b: ") or "send_redirects" not in name} == {""}, left
+    foreign.on("b", ASKED)
+
+
 @pytest.mark.long
 def test_packages_that_came_with_us_go_again_unless_others_need_them(foreign: Foreign) -> None:
     foreign.on("a", ARCHIVE, timeout=60)

@@ -90,6 +90,19 @@ def test_drift_names_what_leads_elsewhere(rig: Rig) -> None:
     ]
 
 
+def test_a_relay_too_busy_to_tell_is_told_from_one_that_leads_elsewhere(rig: Rig) -> None:
+    rig.converge(state(1, port(30008, PODS[0])))
+    relay = rig.relay()
+    relay.send_signal(signal.SIGSTOP)
+    try:
+        busy = rig.nodeportd("drift", str(rig.file))
+    finally:
+        relay.send_signal(signal.SIGCONT)
+    assert (busy.code, busy.out) == (3, "")
+    assert "was too busy to answer within 5 s" in busy.err
+    assert rig.nodeportd("drift", str(rig.file)).code == 0
+
+
 STRANGER = """
 import json, os, socket, sys
 os.setgid(65534), os.setuid(65534)

@@ -105,6 +105,12 @@ def test_looks_add_up() -> None:
     assert (both.answers, both.lost) == (Counter(a=3), 1)
 
 
+def test_the_living_view_ends_with_an_empty_line_where_a_terminal_puts_its_sign_for_ctrl_c() -> None:
+    """After a full row the sign made a row more, and the title stood there twice."""
+    shown = text_of(watch.screen("web", [watch.looks(["n1"], attempts("n1", a=3))], {}, (3, 0), 76), 76)
+    assert shown.split("\n")[-2:] == ["", ""]
+
+
 def test_the_html_report_has_the_drill_and_escapes_it() -> None:
     odd = replace(scenario(course("n1", [Slot(leaving=9), Slot(failed=1), Slot(coming=9)], lost=2)), title="<all> pods")
     verdict = Verdict("drill-x", "n1", Status.FAIL, "2 lost")

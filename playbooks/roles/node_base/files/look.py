@@ -22,11 +22,12 @@ from guest import printed
 
 PROGRAMS = Path("/usr/local/lib/nodeport")
 BEFORE = Path("/var/lib/nodeport/before.json")
+OUR_SETTINGS = Path("/etc/sysctl.d/90-nodeport.conf")
 OURS = (
     "/etc/nodeport/**/*",
     f"{PROGRAMS}/**/*",
     "/etc/systemd/system/nodeport*",
-    "/etc/sysctl.d/90-nodeport.conf",
+    str(OUR_SETTINGS),
     str(BEFORE),
 )
 OUR_UNITS = ("nodeportd.service", "nodeport-socat.service")
@@ -107,6 +108,13 @@ def as_found():
     }
 
 
+def later_found():
+    """The same of a node that an earlier version of the role set up: of what that did not change yet."""
+    told = OUR_SETTINGS.read_text() if OUR_SETTINGS.exists() else ""
+    settings = [] if "send_redirects" in told else sorted(IPV4.glob(REDIRECTS))
+    return {"sysctls": {str(path.relative_to("/proc/sys")): path.read_text().strip() for path in settings}}
+
+
 def forwards():
     """Whether the node forwards, and tells nobody of a better way."""
     talks = any(path.read_text().strip() != "0" for path in IPV4.glob(REDIRECTS))
@@ -153,7 +161,7 @@ def main(settings="{}"):
         "forwards": forwards(),
         "sysctls6": forwarding6(),
         "before": json.loads(BEFORE.read_text()) if BEFORE.exists() else {},
-        "now": {} if BEFORE.exists() else as_found(),
+        "now": as_found() if not BEFORE.exists() else later_found(),
         "network": drift("podnet"),
         "pods": drift("podctl"),
         "guest": guest.obstacles(settings) if settings else {},

@@ -3,7 +3,8 @@
 
     restore.py [--check]    JSON of what was (would be) put back; {} when nothing is to do
 
-Packages that others need by now stay, and are told as ``kept``. Standard library only.
+Packages that others need by now stay, and are told as ``kept``. Settings of ours of which nothing is remembered (an
+earlier version's, or the memory was lost) stay too, and are told as ``unknown``. Standard library only.
 """
 
 import json
@@ -11,9 +12,11 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 BEFORE = Path("/var/lib/nodeport/before.json")
+OURS = Path("/etc/sysctl.d/90-nodeport.conf")
 SETTINGS = Path("/proc/sys")
 NETNS = Path("/run/netns")
 FIRST = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
@@ -37,6 +40,14 @@ def sysctls(wanted, change):
             if change:
                 file.write_text(value)
     return done
+
+
+def unknown(remembered):
+    """Settings that are ours, and of which nobody knows what they were."""
+    lines = OURS.read_text().splitlines() if OURS.exists() else []
+    ours = [line.partition("=")[0].strip() for line in lines if "=" in line and not line.startswith("#")]
+    paths = {setting: setting.replace(".", "/") for setting in ours}
+    return [setting for setting in ours if not any(fnmatchcase(path, paths[setting]) for path in remembered)]
 
 
 def namespaces(was_there, change):
@@ -97,12 +108,13 @@ def main(*words):
     done = {
         "sysctls": sysctls(before.get("sysctls", {}), change),
         "packages": gone,
-        "namespaces": bool(before) and namespaces(before["namespaces"], change),
+        "namespaces": bool(before) and namespaces(before.get("namespaces", True), change),
         "slice": bool(before) and unit(r"system-nodeport\x2dpod.slice", was_active=False, change=change),
-        "network_online": bool(before) and unit("network-online.target", before["network_online"], change),
+        "network_online": bool(before) and unit("network-online.target", before.get("network_online", True), change),
     }
+    lost = unknown(before.get("sysctls", {}))
     told = {name: what for name, what in done.items() if what}
-    print(json.dumps({"done": told, "kept": kept}))
+    print(json.dumps({"done": told, "kept": kept, "unknown": lost}))
 
 
 if __name__ == "__main__":

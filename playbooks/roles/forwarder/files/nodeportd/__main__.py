@@ -3,7 +3,8 @@
     nodeportd serve [FILE]      bring the kernel to the state in FILE, again on every SIGHUP
     nodeportd check FILE        whether FILE is a state; reasons on stderr and exit code 1 when it is not
     nodeportd render FILE       the nftables text of a state
-    nodeportd drift [FILE]      what of the forwarding is not as FILE says; exit 0 nothing, 1 something, 2 cannot tell
+    nodeportd drift [FILE]      what of the forwarding is not as FILE says; exit 0 nothing, 1 something, 2 cannot tell,
+                                3 the relay is too busy to tell
     nodeportd settle GENERATION [--check|--ready SECONDS]
                                 have the daemon run that generation and all be right, and wait for the pods that come;
                                 JSON of what was wrong, and of the pods that are not ready (with --ready: exit 1, and
@@ -92,11 +93,14 @@ def render(file: str) -> int:
 
 def drift(file: Path) -> int:
     """Print what is not as it should be."""
-    from nodeportd.backend import BackendError
+    from nodeportd.backend import BackendError, BusyError
     from nodeportd.settle import differences
 
     try:
         found = differences(file, STATUS)
+    except BusyError as error:
+        complain(str(error))
+        return 3
     except (BackendError, state.StateError, OSError) as error:
         complain(f"nodeportd cannot compare the table with {file}: {error}")
         return 2

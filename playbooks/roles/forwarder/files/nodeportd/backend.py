@@ -15,6 +15,10 @@ class BackendError(Exception):
     """What is wanted could not be brought into force or compared; the text says why, for a person."""
 
 
+class BusyError(BackendError):
+    """Nobody knows how it is: who could tell had no time to answer."""
+
+
 class Backend(Protocol):
     """A forwarder on this node. It keeps nothing but what it needs to change as little as possible."""
 

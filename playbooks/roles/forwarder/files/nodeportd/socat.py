@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nodeportd.backend import PROMISED, BackendError
+from nodeportd.backend import PROMISED, BackendError, BusyError
 from nodeportd.endpoints import Effective, Forward
 from nodeportd.notify import write
 from nodeportd.routes import LOOPBACK, Route, kept, to_json
@@ -107,7 +107,7 @@ def _title(route: Mapping[str, Any]) -> str:
 def ask(control: Path, question: Mapping[str, Any], patience: float = PATIENCE) -> dict[str, Any] | None:
     """What the relay answers; ``None`` when there is no relay.
 
-    Raises :class:`BackendError` when there is one that does not answer.
+    Raises :class:`BackendError` when there is one that cannot answer, :class:`BusyError` when it takes too long.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(patience)
@@ -115,12 +115,16 @@ def ask(control: Path, question: Mapping[str, Any], patience: float = PATIENCE) 
             line.connect(str(control))
         except (FileNotFoundError, ConnectionRefusedError):
             return None
+        except (TimeoutError, BlockingIOError):
+            raise BusyError(f"the relay at {control} was too busy to take a question") from None
         except OSError as error:
             raise BackendError(f"cannot ask the relay at {control}: {error}") from None
         try:
             line.sendall(json.dumps(question).encode())
             line.shutdown(socket.SHUT_WR)
             told: dict[str, Any] = json.loads(line.makefile("rb").read(LARGEST))
+        except TimeoutError:
+            raise BusyError(f"the relay at {control} was too busy to answer within {patience:g} s") from None
         except (OSError, ValueError) as error:
             raise BackendError(f"the relay at {control} gave no answer: {error}") from None
         return told
