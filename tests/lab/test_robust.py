@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 from collections.abc import Iterator
 from typing import Self
@@ -149,6 +150,6 @@ def test_a_daemon_that_does_not_get_there_is_told_with_what_it_is_at(
         said = on(cluster, "n1", ask)
     finally:
         on(cluster, "n1", mends)
-    assert f"nodeportd does not run generation {generation + (harm == HELD)} after 30 s" in said
+    assert re.search(rf"nodeportd does not run generation {generation + (harm == HELD)} after [34]\d s", said), said
     assert words in said
     green(lab)

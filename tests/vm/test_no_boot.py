@@ -70,8 +70,7 @@ def test_mended_it_is_made_beside_the_other(machines: Machines) -> None:
     began = domains.there(machines.folder)["n1"]
     machines.well(*UP)
     assert domains.there(machines.folder)["n1"] == began
-    machines.well("apply", "-f", "web-app.yaml")
-    machines.prove()
+    assert settings.alive(machines.folder) == {"n1", "n2"}
 
 
 def test_a_machine_that_does_not_come_back_from_a_reboot_is_told_soon(machines: Machines) -> None:
@@ -115,8 +114,9 @@ def test_off_before_it_is_off_after_a_start_that_does_not_end_well(machines: Mac
 
 
 def test_made_anew_as_the_advice_says_all_is_well(machines: Machines) -> None:
+    before = machines.on("n1", BOOT_ID)
     destroyed = machines.vagrant("destroy", "-f", "n2")
     assert destroyed.ok, destroyed.out + destroyed.err
     machines.well(*UP)
-    machines.well("apply", "-f", "web-app.yaml")
-    machines.prove()
+    assert machines.on("n1", BOOT_ID) == before
+    assert machines.on("n2", "hostname") == "n2"

@@ -26,7 +26,7 @@ LAZY = (
 
 @pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
-    with a_folder(136, ("bookworm", "trixie")) as folder:
+    with a_folder(136, ("bookworm",)) as folder:
         folder.well("--driver", "vagrant", "up")
         yield folder
 
