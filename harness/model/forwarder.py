@@ -36,7 +36,6 @@ _SOCAT = {
     "external-addresses": "its externalIPs are not forwarded",
     "internal-policy": "internalTrafficPolicy is about its own addresses, which are not forwarded",
     "client-address": "pods see the node as their client, and who must not be served is reset, not met with silence",
-    "ipv6": "nodePorts answer at IPv4 addresses alone",
     "allowed-sources": "who is not allowed is reset after connecting, not met with silence",
 }
 

@@ -92,8 +92,9 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
 
 
 def _six(host: Any, plan: Plan, node: str, rules_text: str) -> Facts6:
-    """What concerns IPv6; a forwarder without it need not have a table of it."""
-    able = "ipv6" in FORWARDERS[plan.node(node).backend].features
+    """What concerns IPv6; only a forwarder of rules has a table of it."""
+    forwarder = FORWARDERS[plan.node(node).backend]
+    able = "ipv6" in forwarder.features and not forwarder.accepts
     return Facts6(
         table_present=not able or ruleset.OURS6 in ruleset.tables(rules_text),
         masquerade_present=not able or ruleset.masquerades(ruleset.read(rules_text), ruleset.OURS6),

@@ -49,12 +49,14 @@ class Net(NamedTuple):
     external: str
     network: str
     """That of node and client."""
+    one: int
+    """The length of a network of one address."""
 
 
-FOUR = Net("IPv4", "ip", NODE, "10.99.0.2", GATEWAY, PODS, "10.96.0.5", "203.0.113.7", "10.99.0.0/24")
+FOUR = Net("IPv4", "ip", NODE, "10.99.0.2", GATEWAY, PODS, "10.96.0.5", "203.0.113.7", "10.99.0.0/24", 32)
 SIX = Net("IPv6", "ip6", "fd00:99::1", "fd00:99::2", "fd00:10:244::1",
           tuple(f"fd00:10:244::{number}" for number in range(2, 6)), "fd00:10:96::5", "2001:db8::7",
-          "fd00:99::/64")  # fmt: skip
+          "fd00:99::/64", 128)  # fmt: skip
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -126,7 +128,7 @@ def endpoint(address: str, target: int = 80, **fields: object) -> dict[str, Any]
 
 def datagrams(address: str, number: int) -> socket.socket:
     """A UDP socket that is connected there."""
-    out = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    out = unconnected(address)
     out.connect((address, number))
     return out
 
@@ -135,6 +137,11 @@ def as_the_role_writes(wanted: Mapping[str, Any]) -> bytes:
     """The state file."""
     written: str = _FILTERS["nodeport_lines"](wanted, ["checks", "services"])
     return written.encode()
+
+
+def unconnected(address: str) -> socket.socket:
+    """A UDP socket of the family of an address."""
+    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -276,6 +277,18 @@ def test_a_second_run_changes_nothing(lab: Lab, cluster: Cluster, plan: Plan) ->
     again = lab.applied_plan(cluster)
     assert again is not None
     assert again.generation == plan.generation
+
+
+@pytest.mark.long
+def test_a_node_with_another_forwarder_serves_both_families_as_well(lab: Lab) -> None:
+    files = [str(EXAMPLE), str(lab.folder / "more.yaml")]
+    mixed = run.apply_only(replace(lab, forwarders=("n3=socat",)), files, silent)
+    found = survey.survey(lab.cluster(), mixed, silent)
+    assert [str(each) for each in found.verdicts if each.status not in (Status.PASS, Status.SKIP)] == []
+    assert {facts.drift for facts in found.facts} == {()}
+    asked = {(share.node, "IPv6" in share.place, share.promise) for share in found.shares if share.way == "nodePort"}
+    assert {("n3", six, promise) for six in (False, True) for promise in ("spread", "sticky", "refused")} <= asked
+    run.apply_only(replace(lab, forwarders=("nftables",)), files, silent)
 
 
 def test_reset_leaves_nothing_of_ipv6(cluster: Cluster, tmp_path: Path) -> None:

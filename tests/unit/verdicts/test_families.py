@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
+
+import pytest
 
 from harness import plan, verdicts
 from harness.model.address import IPFamily, IPFamilyPolicy
-from harness.model.forwarder import FORWARDERS
+from harness.model.forwarder import FORWARDERS, Forwarder
 from harness.model.observation import OUTSIDE, Facts6, NodeFacts
 from harness.model.plan import Plan
 from harness.model.workload import Service, Workload
@@ -90,8 +93,11 @@ def test_clients_stick_in_both_families() -> None:
     assert verdicts.left_out(found, (OUTSIDE,), {}) == ()
 
 
-def test_a_forwarder_without_ipv6_is_not_asked_there_and_it_is_said() -> None:
-    assert "ipv6" not in FORWARDERS["socat"].features
+def test_a_forwarder_without_ipv6_is_not_asked_there_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    socat = FORWARDERS["socat"]
+    lacks = {**socat.lacks, "ipv6": "nodePorts answer at IPv4 addresses alone"}
+    without = dataclasses.replace(socat, features=socat.features - {"ipv6"}, lacks=lacks)
+    monkeypatch.setitem(cast(dict[str, Forwarder], FORWARDERS), "socat", without)
     found = planned(both(), backend="socat")
     assert asked_at(found) == {"default/web": {"192.168.56.11", "192.168.56.12"}}
     told = [each.summary for each in verdicts.left_out(found, (OUTSIDE,), {}) if each.subject == "default/web on n1"]

@@ -62,7 +62,7 @@ FEATURES = frozenset({
 
 PROMISED = {
     "nftables": FEATURES - {"localhost"},
-    "socat": frozenset({"affinity", "localhost", "udp"}),
+    "socat": frozenset({"affinity", "localhost", "udp", "ipv6"}),
 }
 """What each backend promises; what happens instead is in its file."""
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nodeportd.children import Children
 from nodeportd.endpoints import Target
-from nodeportd.routes import Place, Route
+from nodeportd.routes import Place, Route, family
 
 SILENCE = 60
 """Seconds after which a flow is forgotten."""
@@ -24,7 +24,8 @@ AT_ONCE = 64
 LARGEST = 65535
 IP_FREEBIND = 15
 
-Client = tuple[str, int]
+Client = tuple[str, int] | tuple[str, int, int, int]
+"""A client's address and port; of IPv6 also its flow and scope."""
 Pick = Callable[[Place, str], Target | None]
 """Where a new client of a place goes; ``None`` for nowhere."""
 
@@ -71,7 +72,7 @@ class Flows:
             return []
         if len(self._flows) >= self._most:
             self._end([next(iter(self._flows))])
-        pod = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        pod = socket.socket(family(target[0]), socket.SOCK_DGRAM)
         try:
             with bound(place) as own:
                 pod.connect(target)
@@ -113,7 +114,7 @@ def bound(place: Place) -> socket.socket:
 
     Raises :class:`OSError`.
     """
-    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own = socket.socket(family(place[1]), socket.SOCK_DGRAM)
     try:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # and not REUSEADDR: that lets any user in
         own.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
@@ -126,8 +127,8 @@ def bound(place: Place) -> socket.socket:
 
 
 def _may(key: tuple[Place, Client], flow: Flow, routes: Mapping[Place, Route]) -> bool:
-    place, (address, _) = key
-    return place in routes and flow.target in routes[place].targets(address)
+    place, client = key
+    return place in routes and flow.target in routes[place].targets(client[0])
 
 
 def _waiting(own: socket.socket) -> list[tuple[bytes, Client]]:

@@ -25,7 +25,7 @@ from nodeportd.children import Children
 from nodeportd.datagrams import Flows
 from nodeportd.endpoints import Target
 from nodeportd.notify import log, notify
-from nodeportd.routes import Memory, Place, Route, from_json, kept, to_json
+from nodeportd.routes import Memory, Place, Route, family, from_json, kept, to_json, with_port
 
 BACKLOG = 4096
 MOST = 2000
@@ -129,7 +129,7 @@ class Relay:
                 try:
                     self._listeners[place] = listener = _listener(place)
                 except OSError as error:
-                    yield f"cannot listen at {place[1]}:{place[2]} for {route.service}: {error.strerror}"
+                    yield f"cannot listen at {with_port(*place[1:])} for {route.service}: {error.strerror}"
                     continue
                 if place[0] == "udp" or not self._full:
                     self._selector.register(listener, selectors.EVENT_READ, place)
@@ -161,11 +161,11 @@ class Relay:
                 self._pause()
                 return
             try:
-                client, (address, _) = listener.accept()
+                client, peer = listener.accept()
             except (BlockingIOError, ConnectionError):
                 return
             with client:
-                self._serve(place, client, address)
+                self._serve(place, client, peer[0])
 
     def _serve(self, place: Place, client: socket.socket, address: str) -> None:
         target = self._pick(place, address)
@@ -175,7 +175,7 @@ class Relay:
             client.setsockopt(socket.IPPROTO_TCP, option, value)
         try:
             if target is not None:
-                towards = f"TCP4:{target[0]}:{target[1]},{TOWARDS_POD}"
+                towards = f"TCP:{with_port(*target)},{TOWARDS_POD}"
                 self._children.start(["-t", str(HALF_CLOSED), "FD:0", towards], [client.fileno()])
                 return
         except OSError as error:
@@ -206,7 +206,7 @@ def _listener(place: Place) -> socket.socket:
     protocol, address, port = place
     if protocol == "udp":
         return datagrams.bound(place)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(family(address), socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)  # at boot the address may come later

@@ -8,13 +8,14 @@ import socket
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 from nodeportd.endpoints import Target
+from nodeportd.families import is_ipv6
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK, LOOPBACK6 = "127.0.0.1", "::1"
 MOST_CLIENTS = 262144
 """Clients that are remembered at once; beyond that the one seen longest ago is forgotten."""
 
@@ -27,8 +28,8 @@ class Route:
     """One nodePort at one address of the node.
 
     Clients within ``inside`` (pods), and the node itself, go to any endpoint ``everywhere``, others to those of
-    ``outside``; where no policy tells them apart, ``inside`` is empty. ``allowed_sources`` are the IPv4 networks that
-    may come beside the node itself, none for all; ``affinity_seconds`` is 0 when clients do not stick.
+    ``outside``; where no policy tells them apart, ``inside`` is empty. ``allowed_sources`` are the networks that may
+    come beside the node itself, none for all; ``affinity_seconds`` is 0 when clients do not stick.
     """
 
     service: str
@@ -75,13 +76,23 @@ def from_json(given: Mapping[str, Any]) -> Route:
     return Route(**{**given, **targets, **lists})
 
 
+def family(address: str) -> socket.AddressFamily:
+    """The family of sockets that an address belongs to."""
+    return socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
+
+
+def with_port(address: str, port: int) -> str:
+    """``address:port``, an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if is_ipv6(address) else f"{address}:{port}"
+
+
 def _within(client: str, networks: Sequence[str]) -> bool:
-    return any(IPv4Address(client) in IPv4Network(network) for network in networks)
+    return any(ip_address(client) in ip_network(network) for network in networks)
 
 
 def _own(client: str) -> bool:
     """Whether it is an address of this node: no other can be bound to."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family(client), socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((client, 0))
         except OSError:

@@ -17,7 +17,7 @@ from typing import Any
 from nodeportd.backend import PROMISED, BackendError, BusyError
 from nodeportd.endpoints import Effective, Forward
 from nodeportd.notify import write
-from nodeportd.routes import LOOPBACK, Route, kept, to_json
+from nodeportd.routes import LOOPBACK, LOOPBACK6, Route, kept, to_json, with_port
 
 UNIT = "nodeport-socat.service"
 CONTROL = Path("/run/nodeport-socat/control")
@@ -79,10 +79,16 @@ class Socat:
 
 def routes(wanted: Effective) -> Iterator[Route]:
     """What the relay shall listen at; a port without any endpoint is left to the kernel, which refuses."""
-    for forward in wanted.forwards:
+    yield from _routes(wanted, LOOPBACK)
+    if wanted.six is not None:
+        yield from _routes(wanted.six, LOOPBACK6)
+
+
+def _routes(half: Effective, loopback: str) -> Iterator[Route]:
+    for forward in half.forwards:
         if forward.node_port and forward.everywhere:
-            for address in (*wanted.addresses, LOOPBACK):
-                yield _route(forward, address, wanted.cluster_ranges)
+            for address in (*half.addresses, loopback):
+                yield _route(forward, address, half.cluster_ranges)
 
 
 def _route(forward: Forward, address: str, inside: tuple[str, ...]) -> Route:
@@ -101,7 +107,7 @@ def _route(forward: Forward, address: str, inside: tuple[str, ...]) -> Route:
 
 
 def _title(route: Mapping[str, Any]) -> str:
-    return f"{route['protocol']} {route['address']}:{route['port']} of {route['service']}"
+    return f"{route['protocol']} {with_port(route['address'], route['port'])} of {route['service']}"
 
 
 def ask(control: Path, question: Mapping[str, Any], patience: float = PATIENCE) -> dict[str, Any] | None:
