@@ -246,7 +246,8 @@ class Rig:
             (self.pod, "eth0", *SIX.pods),
         ):
             for address in addresses:
-                self.ip(name, f"address add {address}/64 dev {link} nodad")
+                other = " preferred_lft 0" if address != addresses[0] else ""  # the first one asks, as of IPv4
+                self.ip(name, f"address add {address}/64 dev {link} nodad{other}")
         argv = ["ip", "netns", "exec", self.node, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]
         process.check(argv, what="forward")
 
