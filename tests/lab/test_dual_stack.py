@@ -12,7 +12,7 @@ import pytest
 from harness.converge import runner
 from harness.model.cluster import Cluster
 from harness.model.plan import Plan
-from harness.model.progress import silent
+from harness.model.progress import Event, PhaseEnded, silent
 from harness.model.verdict import Status
 from harness.plan import families
 from harness.session import remote, run, survey
@@ -272,8 +272,11 @@ def test_flows_of_udp_to_a_pod_that_goes_are_forgotten(cluster: Cluster, plan: P
 
 def test_a_second_run_changes_nothing(lab: Lab, cluster: Cluster, plan: Plan) -> None:
     """Neither the plan nor, as the playbook looks, anything on the nodes."""
-    found = run.apply_only(lab, [str(EXAMPLE), str(lab.folder / "more.yaml")], silent)
+    told: list[Event] = []
+    found = run.apply_only(lab, [str(EXAMPLE), str(lab.folder / "more.yaml")], told.append)
     assert found is not None
+    (ended,) = [each.summary for each in told if isinstance(each, PhaseEnded) and each.name == "apply"]
+    assert "0 tasks changed something" in ended
     again = lab.applied_plan(cluster)
     assert again is not None
     assert again.generation == plan.generation
