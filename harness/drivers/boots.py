@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.drivers import Console
-from harness.errors import DriverError
+from harness.errors import DriverError, RigError
 from harness.model.cluster import Cluster, Node
 from harness.support import clock, process
 
 _LOOK = "cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat"
 """What changes with a boot: a machine's boot (random(4)), and when a container's first process began
 (proc_pid_stat(5), field 22), which has its host's boot id."""
+_LOOK_SECONDS = 30.0
 
 Look = Callable[[Node], Console]
 """What a node says on its console now."""
@@ -59,7 +60,13 @@ def _why(identity: str) -> str:
 
 
 def _look(cluster: Cluster, node: Node) -> str:
-    """By a connection of its own: one that is kept open may lead to a machine long gone."""
+    """By a connection of its own: one that is kept open may lead to a machine long gone.
+
+    A connection that a boot cuts off, or that takes long, is no answer; the next one may be.
+    """
     options = ("-o", "BatchMode=yes", "-o", "ControlPath=none", "-o", "ConnectTimeout=3")
-    done = process.run(["ssh", "-F", cluster.ssh_config, *options, node.name, _LOOK], timeout=30)
+    try:
+        done = process.run(["ssh", "-F", cluster.ssh_config, *options, node.name, _LOOK], timeout=_LOOK_SECONDS)
+    except RigError:
+        return ""
     return done.out.strip() if done.ok else ""

@@ -85,7 +85,10 @@ def _amiss(cluster: Cluster, node: str, plan: Plan | None) -> str:
     def runs() -> None:
         if plan is None:
             return
-        done = remote.run(cluster, node, _STATUS, timeout=seconds / 3)
+        try:
+            done = remote.run(cluster, node, _STATUS, timeout=seconds / 3)
+        except RigError as slow:  # one answer that takes long is no reason to give up
+            raise clock.NotYet(slow.message) from None
         if not done.ok:
             raise clock.NotYet(done.last_words())
         status = json.loads(done.out)
