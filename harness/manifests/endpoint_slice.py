@@ -63,7 +63,8 @@ def _endpoints(reader: Reader, kind: str) -> list[SliceEndpoint]:
     ready = not conditions.has("ready") or conditions.true("ready")
     terminating = conditions.true("terminating")
     serving = conditions.true("serving") if conditions.has("serving") else ready
+    ending = terminating and not ready  # with publishNotReadyAddresses one that ends is ready until it is gone
     node = reader.text("nodeName", names.subdomain)
     if listed and (ready or (terminating and serving)):
-        return [SliceEndpoint(str(ipaddress.ip_address(listed[0])) if kind == "IPv6" else listed[0], node, terminating)]
+        return [SliceEndpoint(str(ipaddress.ip_address(listed[0])) if kind == "IPv6" else listed[0], node, ending)]
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.model.address import IPFamily
@@ -114,6 +115,12 @@ class Endpoint:
     port: int
     always: bool = False
     terminating: bool = False
+
+
+def serving(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """Those of them that traffic goes to: all but those that end, or these if there are no others (KEP-1669)."""
+    found = tuple(endpoints)
+    return tuple(endpoint for endpoint in found if not endpoint.terminating) or found
 
 
 @dataclass(frozen=True, slots=True)

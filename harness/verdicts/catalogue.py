@@ -44,7 +44,7 @@ CHECKS = (
         "every pod of the Service answers",
         "upstream networking.go",
         "a Service with endpoints",
-        (2, 3, 13, 46, 51, 52, 54, 55, 57, 58, 61, 62),
+        (2, 3, 13, 38, 40, 46, 51, 52, 54, 55, 57, 58, 61, 62),
     ),
     Check(
         "hairpin",
@@ -78,7 +78,7 @@ CHECKS = (
         "a client stays with one pod",
         "core/v1 sessionAffinity: ClientIP",
         "sessionAffinity: ClientIP",
-        (24, 27, 29, 66, 67),
+        (24, 26, 27, 29, 66, 67),
         "affinity",
     ),
     Check(
@@ -109,14 +109,14 @@ CHECKS = (
         "a node without a local pod, or one that must not let us in, stays silent",
         "core/v1 externalTrafficPolicy: Local; nodeport.harness/allowed-sources",
         "externalTrafficPolicy: Local, or an allow list and a client whose address is known",
-        (34, 35, 41, 86, 88, 95),
+        (34, 35, 39, 41, 86, 88, 95),
     ),
     Check(
         "health-check",
         "the health check port tells how many endpoints a node has: kube-proxy's code, headers and JSON",
         "pkg/proxy/healthcheck/service_health.go",
         "nodeport.harness/health-check-node-port",
-        (37, 86, 88),
+        (37, 41, 86, 88),
     ),
     Check(
         "endpoints",

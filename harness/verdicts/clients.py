@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 from harness.model.observation import CLIENTS, Target
-from harness.model.plan import Plan
+from harness.model.plan import Plan, serving
 from harness.model.workload import TrafficPolicy
 from harness.plan.promises import has
 from harness.verdicts import stats
@@ -50,7 +50,7 @@ def clients(plan: Plan, addresses: Sequence[str], seed: int = 0) -> tuple[Cell, 
                 continue
             for node in plan.nodes:
                 local = service.external_traffic_policy is TrafficPolicy.LOCAL
-                served = [end for end in port.endpoints if not local or ours[end.address].node == node.name]
+                served = serving(end for end in port.endpoints if not local or end.node == node.name)
                 if len(served) > 1 and has(node, "affinity") and node.address in node.serving:
                     target = Target(node.name, node.address, port.node_port, port.protocol)
                     ends = tuple(expected(end, ours[end.address], port.protocol) for end in served)

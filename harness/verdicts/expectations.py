@@ -26,7 +26,7 @@ from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 
 from harness.model.address import IPFamily, family, with_port
 from harness.model.observation import CLIENTS, OUTSIDE, Ask, Target, pod_of
-from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
+from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService, serving
 from harness.model.workload import Protocol, TrafficPolicy
 from harness.plan.promises import has
 
@@ -223,9 +223,9 @@ def _cell(
         return Cell(CellKey(vantage, target), service.key, port.port, Depth.CLOSED, (), home=home, at=further)
     external = vantage != node.name
     local = external and service.external_traffic_policy is TrafficPolicy.LOCAL
-    served = [endpoint for endpoint in port.endpoints if not local or pods[endpoint.address].node == node.name]
+    served = serving(endpoint for endpoint in port.endpoints if not local or endpoint.node == node.name)
     if external and service.allowed_sources and not allowed(source, service.allowed_sources):
-        depth, served = Depth.SILENT, []
+        depth, served = Depth.SILENT, ()
     elif not port.endpoints:
         depth = Depth.REFUSED
     elif not served:

@@ -23,7 +23,7 @@ from itertools import zip_longest
 from typing import TypeVar
 
 from harness.model.observation import Target, pod_vantage
-from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService
+from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService, serving
 from harness.model.workload import Protocol, TrafficPolicy
 from harness.plan.promises import has
 from harness.verdicts.expectations import Cell, CellKey, Depth, Expected, Way, allowed, expected
@@ -128,8 +128,8 @@ def _port_of(cell: Cell) -> tuple[str, int, str]:
 
 def vantage_pods(plan: Plan, seed: int = 0) -> tuple[PlannedPod, ...]:
     """Pods in the order in which they ask: of each node one that serves; then one of each Service; then the others."""
-    serving = [endpoint.pod for service in plan.services for port in service.ports for endpoint in port.endpoints]
-    ranks = {pod: number for number, pod in enumerate(dict.fromkeys(serving))}
+    ends = [endpoint.pod for service in plan.services for port in service.ports for endpoint in port.endpoints]
+    ranks = {pod: number for number, pod in enumerate(dict.fromkeys(ends))}
     ordered = sorted(plan.pods, key=lambda pod: ranks.get(pod.key, len(ranks)))
     by_node = []
     for node in _turned(plan.nodes, seed):
@@ -197,10 +197,10 @@ def _cell(
     ours: dict[str, PlannedPod],
 ) -> Cell:
     only_here = way is Way.CLUSTER_IP and service.internal_traffic_policy is TrafficPolicy.LOCAL
-    served = [each for each in port.endpoints if not only_here or ours[each.address].node == asker.node]
+    served = serving(each for each in port.endpoints if not only_here or each.node == asker.node)
     shut_out = way is Way.NODE_PORT and bool(service.allowed_sources)
     if shut_out and not allowed(asker.address, service.allowed_sources):
-        depth, served = Depth.SILENT, []
+        depth, served = Depth.SILENT, ()
     elif not port.endpoints:
         depth = Depth.REFUSED
     elif not served:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.model.observation import OUTSIDE, Ask, Find, Place, Target
-from harness.model.plan import Plan, PlannedPort, PlannedService
+from harness.model.plan import Plan, PlannedPort, PlannedService, serving
 from harness.model.workload import Protocol, TrafficPolicy
 from harness.verdicts.expectations import Cell, CellKey, Depth, Way, expected
 
@@ -51,7 +51,8 @@ def _of_port(plan: Plan, service: PlannedService, port: PlannedPort) -> Iterator
     if any(end.address not in pods for end in port.endpoints):
         return
     # A foreign server's answers carry no uid, and it is as one that these are read: the name is enough here.
-    ends = tuple(replace(expected(end, pods[end.address], port.protocol), uid="") for end in port.endpoints)
+    served = serving(port.endpoints)
+    ends = tuple(replace(expected(end, pods[end.address], port.protocol), uid="") for end in served)
     for number, node in enumerate(plan.nodes):
         if node.address not in node.serving:
             continue  # that others reach the addresses at which it serves is promised by nobody

@@ -156,6 +156,16 @@ def test_localhost_answers_where_that_is_promised(node: Node) -> None:
         refused(node, 30008, address=itself, source=node.node)
 
 
+def test_a_client_sticks_at_localhost_too(node: Node) -> None:
+    if not node.promises("localhost"):
+        pytest.skip("it does not answer there")
+    node.web(port(30008, *PODS))
+    seen = {node.ask(30008, address="127.0.0.1", source=node.node)[0] for _ in range(60)}
+    assert seen == set(PODS)
+    node.bring(service("web", port(30008, *PODS), affinity_seconds=600))
+    assert len({node.ask(30008, address="127.0.0.1", source=node.node)[0] for _ in range(12)}) == 1
+
+
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])
 def test_without_endpoints_it_is_refused(node: Node, protocol: str) -> None:
     node.web(port(30008, node.net.pods[0], protocol=protocol))

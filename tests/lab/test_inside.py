@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from harness import manifests
 from harness.model.cluster import Cluster
-from harness.model.plan import Plan
+from harness.model.plan import Plan, PlannedPod
 from harness.model.progress import silent
+from harness.model.run import Share
 from harness.model.verdict import Status
-from harness.session import run, survey
+from harness.plan import steps
+from harness.session import apply, run, sources, survey
 from harness.session.lab import Lab
 from harness.verdicts import Selection
 from tests.lab.faults import SETTLE, Injection, injected
@@ -214,3 +217,132 @@ def test_named_target_ports_that_differ_per_pod_and_endpoints_that_a_user_gives(
     assert answers == {
         ("default/named", "default/old"), ("default/named", "default/new"), ("default/given", first.key),
     }  # fmt: skip
+
+
+LOCAL = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: near, annotations: {nodeport.harness/health-check-node-port: "32000"}}
+spec:
+  type: NodePort
+  selector: {app: web}
+  externalTrafficPolicy: Local
+  internalTrafficPolicy: Local
+  ports: [{port: 80, nodePort: 30030}]
+"""
+GIVEN = """
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, annotations: {annotations}}}
+spec:
+  type: NodePort
+  externalTrafficPolicy: {policy}
+  internalTrafficPolicy: {policy}
+  ports: [{{port: 80, nodePort: {number}}}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+addressType: IPv4
+metadata: {{name: {name}-1, labels: {{kubernetes.io/service-name: {name}}}}}
+ports: [{{port: 80}}]
+endpoints:
+  - {{addresses: [{first.address}], nodeName: {first.node}, conditions: {{{one}}}}}
+  - {{addresses: [{second.address}], nodeName: {second.node}, conditions: {{{other}}}}}
+"""
+ENDING = "ready: false, serving: true, terminating: true"
+GONE = "ready: false, serving: false, terminating: true"
+STAYS = "ready: true"
+PUBLISHED = "ready: true, serving: false, terminating: true"
+
+
+def given(name: str, number: int, policy: str, one: str, other: str, plan: Plan) -> str:
+    """A Service in front of both pods, of which the EndpointSlice says this."""
+    first, second = webs(plan)
+    check = '{nodeport.harness/health-check-node-port: "32001"}' if number == 30034 else "{}"
+    return GIVEN.format(
+        name=name, number=number, policy=policy, one=one, other=other, first=first, second=second, annotations=check
+    )
+
+
+def webs(plan: Plan) -> tuple[PlannedPod, PlannedPod]:
+    first, second = (pod for pod in plan.pods if pod.name.startswith("web"))
+    return first, second
+
+
+def test_endpoints_that_end_serve_while_no_other_does(lab: Lab, cluster: Cluster, plan: Plan, tmp_path: Path) -> None:
+    """KEP-1669, at nodePorts and ClusterIPs, from everywhere; with policy Local each node by itself."""
+    more = tmp_path / "more.yaml"
+    more.write_text(
+        MANIFESTS
+        + given("all-end", 30031, "Cluster", ENDING, ENDING, plan)
+        + given("one-ends", 30032, "Cluster", ENDING, STAYS, plan)
+        + given("all-end-near", 30033, "Local", ENDING, ENDING, plan)
+        + given("one-ends-near", 30034, "Local", ENDING, STAYS, plan)
+        + given("one-serves", 30035, "Cluster", ENDING, GONE, plan)
+        + given("published", 30036, "Cluster", PUBLISHED, STAYS, plan)
+    )
+    then = run.apply_only(lab, [str(more)], silent)
+    first, second = webs(then)
+    found = survey.survey(cluster, then, silent, Selection(("default/(all-|one-|published)",)))
+    assert wrong(found) == []
+    of_all = {name: both(found, f"default/{name}") for name in ("all-end", "one-ends", "one-serves", "published")}
+    assert of_all == {
+        "all-end": {first.key, second.key},
+        "one-ends": {second.key},
+        "one-serves": {first.key},
+        "published": {first.key, second.key},
+    }
+    for name in ("all-end-near", "one-ends-near"):
+        served = {(share.node, pod) for share in outside(found, f"default/{name}") for pod in share.counts}
+        assert served == {(first.node, first.key), (second.node, second.key)}
+    told = {(each.node, each.check) for each in found.verdicts if each.service == "default/one-ends-near"}
+    assert {(first.node, "health-check"), (home(then, "idle"), "dropped")} <= told
+
+
+def wrong(found: survey.Survey) -> list[str]:
+    return [str(verdict) for verdict in found.verdicts if verdict.status not in (Status.PASS, Status.SKIP)]
+
+
+def both(found: survey.Survey, service: str) -> set[str]:
+    """Who answered for a Service; the same at its nodePorts and its ClusterIP."""
+    at_port, at_address = (
+        {pod for share in found.shares if (share.service, share.way) == (service, way) for pod in share.counts}
+        for way in ("nodePort", "ClusterIP")
+    )
+    assert at_port == at_address
+    return at_port
+
+
+def outside(found: survey.Survey, service: str) -> list[Share]:
+    return [each for each in found.shares if (each.service, each.vantage, each.way) == (service, "outside", "nodePort")]
+
+
+def test_the_last_pods_serve_until_they_are_ended(lab: Lab, cluster: Cluster, tmp_path: Path) -> None:
+    """The step of a change in which all pods of the Services leave, and none comes."""
+    files = [tmp_path / f"{replicas}.yaml" for replicas in (2, 0)]
+    for file, replicas in zip(files, (2, 0), strict=True):
+        file.write_text((MANIFESTS + LOCAL).replace("replicas: 2", f"replicas: {replicas}"))
+    before = run.apply_only(lab, [str(files[0])], silent)
+    read = sources.read([str(files[1])])
+    workload = manifests.parse(read)
+    (leaving,) = (
+        each
+        for each in steps(before, apply.make_plan(read, cluster, before), workload)
+        if {end.terminating for service in each.services for port in service.ports for end in port.endpoints} == {True}
+    )
+    apply.change(lab, cluster, workload, leaving, tmp_path, silent)
+    then = lab.applied_plan(cluster)
+    assert then is not None
+    found = survey.survey(cluster, then, silent)
+    assert wrong(found) == []
+    first, second = webs(before)
+    assert both(found, "default/web") == {first.key, second.key}
+    served = {(share.node, pod) for share in outside(found, "default/near") for pod in share.counts}
+    assert served == {(first.node, first.key), (second.node, second.key)}
+    gone = run.apply_only(lab, [str(files[1])], silent)
+    found = survey.survey(cluster, gone, silent)
+    assert {each.check for each in found.verdicts if each.status not in (Status.PASS, Status.SKIP)} == {"endpoints"}
+    refused = {(each.service, each.node) for each in found.verdicts if each.check == "refused"}
+    assert refused >= {(service, node.name) for service in ("default/web", "default/near") for node in gone.nodes}

@@ -65,6 +65,14 @@ metadata: {name: nobody}
 spec:
   type: NodePort
   ports: [{port: 53, protocol: UDP, nodePort: 30055}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: inner}
+spec:
+  selector: {app: dns}
+  clusterIP: 10.96.7.7
+  ports: [{port: 80, targetPort: 8080}]
 """
 
 
@@ -106,6 +114,13 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: nobody}
+spec:
+  type: ExternalName
+  externalName: dns.example.org
+---
+apiVersion: v1
+kind: Service
+metadata: {name: inner}
 spec:
   type: ExternalName
   externalName: dns.example.org
@@ -295,6 +310,14 @@ def test_what_services_promise_is_changed_on_running_nodes_and_back(lab: Lab, cl
         assert (("dropped", "default/local") in checks) == (text is MANIFESTS)
         assert (("health-check", "default/local") in checks) == (text is MANIFESTS)
         assert (("refused", "default/nobody") in checks) == (text is MANIFESTS)
+        assert (("coverage", "default/inner") in checks) == (text is MANIFESTS)
+        inside = {
+            each.check for each in found.verdicts if each.service == "default/dns" and "ClusterIP" in each.subject
+        }
+        assert ("affinity" in inside, "coverage" in inside) == (text is OTHERWISE, text is MANIFESTS)
+        for node in plan.nodes:
+            forwarded = remote.run(cluster, node.name, ["nft", "list", "map", "ip", "nodeport", "services"]).out
+            assert ("10.96.7.7 . tcp . 80" in forwarded) == (text is MANIFESTS)
         assert answered(cluster, plan, gone) == set()
 
 

@@ -153,11 +153,14 @@ def test_healthy_pods_that_replace_others_are_in_the_first_rules(any_rig: Rig) -
 
 
 def test_published_pods_serve_whether_ready_or_not(rig: Rig) -> None:
+    """Also while they are terminating."""
     wanted = asked(1, [check(PODS[0])], port(30008, PODS[0]))
-    wanted["services"][0]["ports"][0]["endpoints"][0]["always"] = True
-    rig.converge(wanted)
-    unready(rig, PODS[0])
-    assert rig.ask(30008)[0] == PODS[0]
+    (published,) = wanted["services"][0]["ports"][0]["endpoints"]
+    for turn, terminating in enumerate((False, True)):
+        published |= {"always": True, "terminating": terminating}
+        rig.converge({**wanted, "generation": 1 + turn})
+        unready(rig, PODS[0])
+        assert rig.ask(30008)[0] == PODS[0]
 
 
 def test_a_pod_that_this_node_cannot_reach_is_not_used_by_it(rig: Rig) -> None:
