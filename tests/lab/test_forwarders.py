@@ -147,23 +147,16 @@ def test_only_the_given_addresses_of_the_node_answer(node: Node) -> None:
     assert node.ask(30008, address=other)[0] == node.net.pods[0]
 
 
-def test_localhost_answers_where_that_is_promised(node: Node) -> None:
-    node.web(port(30008, node.net.pods[0]))
+def test_localhost_answers_where_that_is_promised_and_clients_stick_there_too(node: Node) -> None:
+    pods = node.net.pods
+    node.web(port(30008, *pods))
     itself = "127.0.0.1" if node.net is FOUR else "::1"
-    if node.promises("localhost"):
-        assert node.ask(30008, address=itself, source=node.node)[0] == node.net.pods[0]
-    else:
-        refused(node, 30008, address=itself, source=node.node)
-
-
-def test_a_client_sticks_at_localhost_too(node: Node) -> None:
     if not node.promises("localhost"):
-        pytest.skip("it does not answer there")
-    node.web(port(30008, *PODS))
-    seen = {node.ask(30008, address="127.0.0.1", source=node.node)[0] for _ in range(60)}
-    assert seen == set(PODS)
-    node.bring(service("web", port(30008, *PODS), affinity_seconds=600))
-    assert len({node.ask(30008, address="127.0.0.1", source=node.node)[0] for _ in range(12)}) == 1
+        refused(node, 30008, address=itself, source=node.node)
+        return
+    assert {node.ask(30008, address=itself, source=node.node)[0] for _ in range(60)} == set(pods)
+    node.bring(service("web", port(30008, *pods), affinity_seconds=600))
+    assert len({node.ask(30008, address=itself, source=node.node)[0] for _ in range(12)}) == 1
 
 
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])
