@@ -155,7 +155,8 @@ class VagrantDriver:
             program.call(self.folder, "up")
         except DriverError as error:
             told = [self._told(machine, began) for machine in settings.read(self.folder)]
-            raise DriverError("\n".join((error.message, *filter(None, told))), hint=error.hint) from None
+            text = "\n".join((*program.not_booting(error.message), error.message, *filter(None, told)))
+            raise DriverError(text, hint=error.hint) from None
 
     def _told(self, machine: settings.Machine, began: float) -> str:
         """The console of a machine that did not come up: that is off, or hangs."""

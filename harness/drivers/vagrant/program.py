@@ -47,6 +47,11 @@ def advice(said: str) -> str:
     return found[0] if found else "`harness doctor --driver vagrant` looks at what it needs"
 
 
+def not_booting(said: str) -> list[str]:
+    """What the plugin of the Vagrantfile says of machines that do not boot: a line for each."""
+    return re.findall(r"^(\S+ does not boot: .*)\. All that it said: ", said, re.MULTILINE)
+
+
 def call(folder: Path, *words: str) -> str:
     """Run Vagrant in the folder of a Vagrantfile and return what it printed.
 

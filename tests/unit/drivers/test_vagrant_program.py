@@ -35,6 +35,11 @@ def test_a_failure_says_what_mends_it(said: str, mends: str) -> None:
     assert mends in program.advice(said)
 
 
+def test_machines_that_do_not_boot_are_named_first() -> None:
+    said = f"`vagrant up` failed:\nn2 does not boot: {PANIC}. All that it said: /x/n2.log\nAnother error\n"
+    assert program.not_booting(said) == [f"n2 does not boot: {PANIC}"]
+
+
 def _vagrant(folder: Path, script: str) -> None:
     """A program called `vagrant` in a folder of its own, first on the path."""
     path = folder / "bin" / "vagrant"
