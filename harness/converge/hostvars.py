@@ -97,7 +97,7 @@ def _network6(node: PlannedNode, others: Sequence[PlannedNode]) -> dict[str, obj
         "gateway": gateway6(node.pod_range6),
         "cluster_range": str(CLUSTER_RANGE6),
         "routes": [
-            *({"to": other.pod_range6, "via": other.address6} for other in others),
+            *({"to": other.pod_range6, "via": other.address6, "beside": other.pod_range} for other in others),
             {"to": str(SERVICE_RANGE6), "via": gateway6(node.pod_range6)},
         ],
     }

@@ -49,13 +49,13 @@ def build(
     addresses.check_nodes(nodes, problems)
     mode = pod_network.choose(nodes, previous, problems)
     node_ports = ports.allocate(services, previous, problems)
-    theirs = families.of_services(services, nodes, mode, problems)
+    theirs = families.of_services(services, nodes, problems)
     own = cluster_addresses.allocate(services, theirs, previous, problems)
     cluster_addresses.check_external(services, problems)
     schedule.check_room(workload, len(nodes), problems)
     if problems:
         raise PlanError("\n".join(problems))
-    dual = families.of_cluster(nodes, mode) == families.BOTH
+    dual = families.of_cluster(nodes) == families.BOTH
     planned_nodes = addresses.give_ranges(nodes, previous, dual=dual)
     asked = wanted.wanted_pods(workload, planned_nodes, lab_uid, previous, leaving)
     placed = pods.place(asked, planned_nodes, previous)

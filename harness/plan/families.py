@@ -1,7 +1,7 @@
 """Which families of addresses the cluster has, and each Service gets (KEP-563).
 
-A cluster has IPv6 besides IPv4 when every node has an IPv6 address and pods meet by routes. IPv4 comes first: it is
-the family of a Service that names none.
+A cluster has IPv6 besides IPv4 when every node has an IPv6 address. IPv4 comes first: it is the family of a
+Service that names none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from harness.model.address import IPFamily, IPFamilyPolicy, parsed
 from harness.model.cluster import Node
 from harness.model.workload import Service
-from harness.plan.pod_network import ROUTES
 from harness.plan.ports import key
 from harness.plan.words import first_few
 
@@ -30,18 +29,16 @@ BOTH = (IPFamily.V4, IPFamily.V6)
 _HINT = "`harness up --ip-families IPv4,IPv6`, or nodeport_address6 of each machine in the inventory"
 
 
-def of_cluster(nodes: Sequence[Node], mode: str) -> tuple[IPFamily, ...]:
-    """The families that all nodes have, and that their pod network of that mode carries."""
-    return BOTH if nodes and mode == ROUTES and all(node.address6 for node in nodes) else ONE
+def of_cluster(nodes: Sequence[Node]) -> tuple[IPFamily, ...]:
+    """The families that all nodes have."""
+    return BOTH if nodes and all(node.address6 for node in nodes) else ONE
 
 
-def of_services(services: Sequence[Service], nodes: Sequence[Node], mode: str, problems: list[str]) -> Families:
+def of_services(services: Sequence[Service], nodes: Sequence[Node], problems: list[str]) -> Families:
     """The families of every Service; add to ``problems`` those that this cluster cannot serve."""
-    there = of_cluster(nodes, mode)
+    there = of_cluster(nodes)
     lacking = [node.name for node in nodes if not node.address6]
     why = f"{first_few(lacking)} {'has' if len(lacking) == 1 else 'have'} no IPv6 address ({_HINT})" if lacking else ""
-    if mode != ROUTES:
-        why = f"the pod network {mode} carries IPv4 alone (--pod-network {ROUTES}, where nodes are on one network)"
     for service in services:
         if service.ip_family_policy is IPFamilyPolicy.REQUIRE_DUAL_STACK and there == ONE:
             what = f"Service {key(service)}: ipFamilyPolicy RequireDualStack needs IPv4 and IPv6"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.model.plan import Plan, PlannedNode
+from harness.model.plan import Plan
 from harness.plan.pod_network import DEVICE, VXLAN
 
 Route = Mapping[str, object]
@@ -24,25 +24,24 @@ def missing(plan: Plan, node: str, routes: Sequence[Route]) -> tuple[str, ...]:
     return tuple(
         text
         for other in plan.nodes
-        for text in _wrong(other.pod_range, _way(plan, other, local=node == other.name), routes)
+        for text in _wrong(other.pod_range, _way(plan, other.address, local=node == other.name), routes)
     )
 
 
 def missing6(plan: Plan, node: str, routes: Sequence[Route]) -> tuple[str, ...]:
-    """The same of IPv6, which has routes in every mode of the pod network."""
+    """The same of IPv6."""
     return tuple(
         text
         for other in plan.nodes
-        for way in [("dev", "cni0") if node == other.name else ("gateway", other.address6)]
-        for text in _wrong(other.pod_range6, way, routes)
+        for text in _wrong(other.pod_range6, _way(plan, other.address6, local=node == other.name), routes)
     )
 
 
-def _way(plan: Plan, node: PlannedNode, *, local: bool) -> tuple[str, str]:
+def _way(plan: Plan, address: str, *, local: bool) -> tuple[str, str]:
     """The field of a route that tells whether it leads to a node's pods, and what is in it."""
     if local:
         return "dev", "cni0"
-    return ("dev", DEVICE) if plan.pod_network == VXLAN else ("gateway", node.address)
+    return ("dev", DEVICE) if plan.pod_network == VXLAN else ("gateway", address)
 
 
 def _wrong(pod_range: str, right: tuple[str, str], routes: Sequence[Route]) -> Iterator[str]:

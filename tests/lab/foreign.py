@@ -30,7 +30,8 @@ class Foreign:
     def inventory(self, more: Mapping[str, Mapping[str, object]] | None = None, **everywhere: object) -> Path:
         """An inventory of all machines, with ``more`` variables (or hosts), and variables for every host."""
         hosts: dict[str, dict[str, object]] = {
-            name: {"ansible_host": node.address} for name, node in zip(NAMES, self.machines.nodes, strict=False)
+            name: {"ansible_host": node.address, **({"nodeport_address6": node.address6} if node.address6 else {})}
+            for name, node in zip(NAMES, self.machines.nodes, strict=False)
         }
         for name, variables in (more or {}).items():
             hosts.setdefault(name, {}).update(variables)
@@ -38,6 +39,7 @@ class Foreign:
             "ansible_ssh_common_args": f"-F {self.machines.ssh_config}",
             "nodeport_client_netns": str(self.machines.client_netns),
             "nodeport_client_address": self.machines.client_address,
+            **({"nodeport_client_address6": self.machines.client_address6} if self.machines.client_address6 else {}),
             **everywhere,
         }
         file = self.folder / "hosts.yml"

@@ -52,7 +52,9 @@ BIG = textwrap.dedent("""\
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
     lab = Lab.at(tmp_path_factory.mktemp("vxlan"), "vxlan", "nspawn")
     try:
-        foreign = Foreign(lab.driver.up(Wish(3, subnets=2), lambda _text: None), tmp_path_factory.mktemp("user"))
+        foreign = Foreign(
+            lab.driver.up(Wish(3, subnets=2, dual_stack=True), lambda _text: None), tmp_path_factory.mktemp("user")
+        )
         for name in "abc":
             foreign.on(name, f"{STRICT}; systemctl is-system-running --wait || true", timeout=60)
         yield foreign
@@ -120,6 +122,27 @@ def test_large_answers_and_requests_arrive_whole(foreign: Foreign, proven: Path)
             assert foreign.on(name, f"python3 - {place} <<'EOF'\n{BIG}EOF\n") == "3\n"
             pod = foreign.on(name, "ls /run/netns | grep -m1 pod-").strip()
             assert foreign.on(name, f"ip netns exec {pod} python3 - {place} <<'EOF'\n{BIG}EOF\n") == "3\n"
+
+
+def test_both_families_go_through_it_and_one_that_does_not_is_red(foreign: Foreign, proven: Path) -> None:
+    dual = foreign.folder / "dual.yaml"
+    dual.write_text(
+        Path(WEB_APP).read_text().replace("type: NodePort", "type: NodePort\n  ipFamilyPolicy: PreferDualStack")
+    )
+    done = foreign.harness("run", "-f", dual, inventory=proven)
+    assert done.code == 0, done.out + done.err
+    foreign.on("a", "ip -6 neighbour flush dev nodeport-vxlan nud permanent")
+    try:
+        done = foreign.harness("verify", "--focus", "^(coverage|answers): (outside|[abc]) ", inventory=proven)
+    finally:
+        foreign.on("a", "systemctl reload nodeport-network.service")
+    assert done.code == 1
+    red = [line for line in done.out.splitlines() if line.startswith("✗ ") and "PASS" not in line and ":" in line]
+    assert red, done.out
+    assert all("(IPv6)" in line for line in red if "node-state" not in line), done.out
+    for name in "abc":
+        foreign.on(name, f"conntrack -F 2>/dev/null || true; {awaited('not unready')}")
+    assert foreign.harness("apply", "-f", WEB_APP, inventory=proven).code == 0
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ class NspawnDriver:
         if fabric.is_routed(wished.nodes):
             fabric.join(self.names)
         if any(node.address6 for node in wished.nodes):
-            fabric.give_ipv6(self.names)
+            fabric.give_ipv6(self.names, routed=fabric.is_routed(wished.nodes))
         if booting or stale:
             fabric.introduce(self.names, wished.nodes, change.kept)
         if booting:
@@ -272,8 +272,6 @@ def _wished(wish: Wish, known: LabState | None) -> tuple[Node, ...]:
         raise UsageError(f"{wish.count} nodes cannot be", hint=f"1 to {MOST_NODES}")
     if not 1 <= wish.subnets <= SUBNETS:
         raise UsageError(f"{wish.subnets} networks cannot be", hint=f"1 to {SUBNETS}")
-    if wish.subnets > 1 and wish.dual_stack:
-        raise UsageError("nodes on two networks have IPv4 alone so far", hint="leave --subnets or --ip-families out")
     unknown = [release for release in wish.releases if release not in recipe.RELEASES]
     if unknown or not wish.releases:
         raise UsageError(
@@ -282,13 +280,13 @@ def _wished(wish: Wish, known: LabState | None) -> tuple[Node, ...]:
         )
     dual = wish.dual_stack
     if dual is None:
-        dual = wish.subnets == 1 and known is not None and any(node.address6 for node in known.nodes)
+        dual = known is not None and any(node.address6 for node in known.nodes)
     return tuple(
         Node(
             node_name(number),
             node_address(number, wish.subnets),
             wish.releases[(number - 1) % len(wish.releases)],
-            address6=node_address6(number) if dual else "",
+            address6=node_address6(number, wish.subnets) if dual else "",
         )
         for number in range(1, wish.count + 1)
     )

@@ -12,7 +12,19 @@ import contextlib
 import json
 from collections.abc import Sequence
 
-from harness.drivers.nspawn.names import CLIENTS, CLIENTS6, GATEWAY, GATEWAY6, ROUTED, SUBNETS, Names, node_address
+from harness.drivers.nspawn.names import (
+    CLIENTS,
+    CLIENTS6,
+    GATEWAY,
+    GATEWAY6,
+    ROUTED,
+    ROUTED6,
+    SUBNETS,
+    Names,
+    node_address,
+    node_address6,
+    router6,
+)
 from harness.errors import DriverError, RigError
 from harness.model.cluster import Node
 from harness.support import netns, process
@@ -34,6 +46,16 @@ _SECOND = (
     "link set br1 up",
     f"route add {_FAR_GATEWAY.removesuffix('.1')}.0/24 dev br1 src {GATEWAY}",  # the client has one address
 )
+_PODS6 = "fd00:10:244::/56"
+_IPV6 = (f"address replace {GATEWAY6}/64 dev br0 nodad", f"route replace local {CLIENTS6} dev lo")
+_FAR_GATEWAY6 = router6(node_address6(SUBNETS, SUBNETS))
+_IPV6_OF_SECOND = (
+    f"address replace {_FAR_GATEWAY6}/64 dev br1 nodad noprefixroute",
+    f"route replace {_FAR_GATEWAY6.removesuffix('1')}/64 dev br1 src {GATEWAY6}",
+)
+_STRICT6 = (("rule", "flush", "priority", "100"), ("rule", "add", "priority", "100", "from", _PODS6, "blackhole"))
+"""IPv6 has no reverse path filter: what comes from pods' own addresses is dropped by name."""
+_ROUTER6 = "net.ipv6.conf.all.forwarding=1"
 _ROUTER = ("net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1")
 
 _TABLE = 512
@@ -89,14 +111,19 @@ def is_routed(nodes: Sequence[Node]) -> bool:
     return len({node.address.rpartition(".")[0] for node in nodes}) > 1
 
 
-def give_ipv6(names: Names) -> None:
+def give_ipv6(names: Names, *, routed: bool) -> None:
     """Give the outside client its IPv6 addresses, if it has none yet.
 
     Raises :class:`DriverError`.
     """
-    words = f"address replace {GATEWAY6}/64 dev br0 nodad\nroute replace local {CLIENTS6} dev lo\n"
+    words = _IPV6 + (_IPV6_OF_SECOND if routed else ())
     try:
-        process.check(["ip", "-n", names.fabric, "-batch", "-"], stdin=words, what="giving the lab's network IPv6")
+        process.check(["ip", "-n", names.fabric, "-batch", "-"], stdin="\n".join(words) + "\n",
+                      what="giving the lab's network IPv6")  # fmt: skip
+        if routed:
+            process.check(["ip", "netns", "exec", names.fabric, "sysctl", "-qw", _ROUTER6], what="making a router")
+            for rule in _STRICT6:
+                process.check(["ip", "-n", names.fabric, "-6", *rule], what="making a router that is strict")
     except RigError as error:
         raise DriverError(str(error), hint="`harness up --ip-families IPv4` does without") from error
 
@@ -104,10 +131,10 @@ def give_ipv6(names: Names) -> None:
 def neighbours(names: Names, nodes: Sequence[Node]) -> str:
     """What each of these nodes is to know of neighbours and clients beforehand, as an ``ip -batch`` file.
 
-    ``GATEWAY`` in it stands for the gateway of the node's own network, by which it reaches the other one. Of single
-    neighbours nothing, as on any network, while they are few. The kernel keeps one table of neighbours for all
-    namespaces (arp(7): 512 entries, 1024 at most), which many nodes that all talk to each other would overflow, and
-    then packets are lost that no node has lost; entries made by hand do not count.
+    ``GATEWAY`` and ``ROUTER6`` in it are the gateways of the node's own network, by which it reaches the other one.
+    Of single neighbours nothing, as on any network, while they are few. The kernel keeps one table of neighbours
+    for all namespaces (arp(7): 512 entries, 1024 at most), which many nodes that all talk to each other would
+    overflow, and then packets are lost that no node has lost; entries made by hand do not count.
     """
     many = len(nodes) ** 2 > _TABLE
     known = [
@@ -118,7 +145,8 @@ def neighbours(names: Names, nodes: Sequence[Node]) -> str:
     ]
     others = [f"route replace {ROUTED} via GATEWAY"] if is_routed(nodes) else []
     if any(node.address6 for node in nodes):
-        others.append(f"route replace {CLIENTS6} via {GATEWAY6}")
+        others += [f"route replace {CLIENTS6} via ROUTER6"]
+        others += [f"route replace {ROUTED6} via ROUTER6"] if is_routed(nodes) else []
     return "\n".join(["neighbour flush dev eth0 nud permanent", *others, *(known if many else [])]) + "\n"
 
 
@@ -132,6 +160,7 @@ def introduce(names: Names, nodes: Sequence[Node], running: Sequence[Node]) -> N
     try:
         for node in running:
             book = told.replace("GATEWAY", f"{node.address.rpartition('.')[0]}.1")
+            book = book.replace("ROUTER6", router6(node.address6))
             process.check(["ip", "-n", names.machine(node.name), "-batch", "-"], stdin=book,
                           what=f"telling {node.name} of others")  # fmt: skip
     except RigError as error:

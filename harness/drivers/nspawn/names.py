@@ -15,7 +15,7 @@ GATEWAY = "192.168.56.1"
 GATEWAY6 = "fd00:192:168:56::1"
 """Its IPv6 address, on a network of two families (RFC 4193: unique local)."""
 
-ROUTED = "192.168.56.0/23"
+ROUTED, ROUTED6 = "192.168.56.0/23", "fd00:192:168:56::/63"
 """All of the lab's networks: that of the gateway, and the second one that nodes may be on."""
 SUBNETS = 2
 
@@ -82,6 +82,12 @@ def node_address(number: int, subnets: int = 1) -> str:
     return f"192.168.{56 + (number - 1) % subnets}.{10 + number}"
 
 
-def node_address6(number: int) -> str:
+def node_address6(number: int, subnets: int = 1) -> str:
     """Its IPv6 address, where it has one: the same digits, fd00:192:168:56::11."""
-    return f"fd00:192:168:56::{10 + number}"
+    return f"fd00:192:168:{56 + (number - 1) % subnets}::{10 + number}"
+
+
+def router6(address6: str) -> str:
+    """The first address of the IPv6 network of a node; empty where it has none."""
+    network, found, _ = address6.partition("::")
+    return f"{network}::1" if found else ""

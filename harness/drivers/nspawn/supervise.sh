@@ -27,7 +27,7 @@ wire() {
         ip -n "$machine" address add "$address/24" dev eth0 &&
         { [ "$address6" = - ] || ip -n "$machine" address add "$address6/64" dev eth0 nodad; } &&
         ip -n "$machine" route add 198.18.0.0/15 via "$gateway" && # to the clients, see CLIENTS in names.py
-        sed "s/GATEWAY/$gateway/" "${folder%/*}/neighbours" | ip -n "$machine" -batch -
+        sed "s/GATEWAY/$gateway/; s/ROUTER6/${address6%::*}::1/" "${folder%/*}/neighbours" | ip -n "$machine" -batch -
 }
 
 while wire; do

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from harness.drivers import Check, Console, Place, Progress, Snapshot, Wish
-from harness.drivers.vagrant import acceleration, console, domains, host, program, settings, snapshots, ssh
+from harness.drivers.vagrant import acceleration, client, console, domains, host, program, settings, snapshots, ssh
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Node
 from harness.support import clock, interrupts, process
@@ -72,6 +72,7 @@ class VagrantDriver:
         cluster = self._cluster(machines)
         if not self._described():
             self._describe(cluster)
+        client.join(cluster)
         return None if _silent(cluster) else cluster
 
     def up(self, wish: Wish, progress: Progress) -> Cluster:
@@ -85,6 +86,7 @@ class VagrantDriver:
                 self._bring_up()
             cluster = self._cluster(machines)
             self._describe(cluster)
+        client.join(cluster)
         self._assert_addresses(cluster)
         return cluster
 
@@ -180,15 +182,17 @@ class VagrantDriver:
 
         Raises :class:`DriverError` with all that do not answer, and their consoles, or lack it.
         """
-        answers = _ask(cluster, "ip", "-j", "-4", "address", "show")
+        answers = _ask(cluster, "ip", "-j", "address", "show")
         amiss = []
         for node in cluster.nodes:
             done = answers[node.name]
             if not done.ok:
                 told = self.console(node, 0).told(node.name)
                 amiss.append(f"{node.name} runs, and does not answer to SSH: {done.last_words()}\n{told}")
-            elif f'"local":"{node.address}"' not in done.out.replace(" ", ""):
-                amiss.append(f"{node.name} has no interface with {node.address}")
+            else:
+                there, wanted = done.out.replace(" ", ""), filter(None, (node.address, node.address6))
+                lacks = [address for address in wanted if f'"local":"{address}"' not in there]
+                amiss += [f"{node.name} has no interface with {address}" for address in lacks]
         if amiss:
             raise DriverError(
                 "\n".join(amiss), hint="`vagrant reload NODE`, or `vagrant destroy -f NODE` and `harness up`"
@@ -222,9 +226,10 @@ class VagrantDriver:
                 f"{wish.count} nodes are asked for, but {settings.FILE} has {len(machines)}",
                 hint="leave --nodes out, and add machines to that file",
             )
-        if wish.dual_stack:
+        if wish.dual_stack not in (None, bool(machines[0].address6)):
             raise UsageError(
-                "machines of Vagrant have IPv4 alone so far", hint="driver nspawn, or an inventory of your own"
+                f"whether machines have IPv6 is said in {settings.FILE}",
+                hint="each has `address6: fd00:192:168:56::11` beside `address` there, or none; then `vagrant reload`",
             )
         return machines
 
@@ -233,10 +238,13 @@ class VagrantDriver:
             lab=self.lab,
             uid=_digest(self.folder) if settings.created(self.folder) else "planned",
             driver="vagrant",
-            nodes=tuple(Node(machine.name, machine.address, machine.release) for machine in machines),
+            nodes=tuple(
+                Node(machine.name, machine.address, machine.release, address6=machine.address6) for machine in machines
+            ),
             inventory=self.home / "inventory.yml",
             ssh_config=self.home / "ssh_config",
             client_netns=host.NETNS if host.NETNS.exists() else None,
+            client_address6=settings.CLIENT6 if any(machine.address6 for machine in machines) else "",
             emulated=not acceleration.decided().kvm,
         )
 

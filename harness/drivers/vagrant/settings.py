@@ -19,17 +19,22 @@ FILE = Path("inventories/vagrant/nodes.yml")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _BOX = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _FIELDS = {"name", "address", "memory", "cpus", "box"}
+_MAY_BE_THERE = {"address6"}
+_NETWORK6 = ipaddress.IPv6Network("fd00:192:168:56::/64")
+CLIENT6 = str(_NETWORK6[1])
+"""The outside client's IPv6 address, where machines have one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One virtual machine as the user wants it; ``memory`` is in MB."""
+    """One virtual machine as the user wants it; ``memory`` is in MB, ``address6`` empty where it has IPv4 alone."""
 
     name: str
     address: str
     memory: int
     cpus: int
     box: str
+    address6: str = ""
 
     @property
     def release(self) -> str:
@@ -56,19 +61,23 @@ def read(folder: Path) -> tuple[Machine, ...]:
     faults = [fault for index, item in enumerate(items) for fault in _faults(f"nodes[{index}]", item)]
     if not faults:
         faults = _twice(items)
+    if not faults and len({"address6" in item for item in items}) > 1:
+        faults = ["some machines have an address6 and some have none"]
     if faults:
         raise UsageError(f"{path}: " + "; ".join(faults))
     return tuple(Machine(**item) for item in items)
 
 
 def _faults(where: str, item: Any) -> list[str]:
-    if not isinstance(item, dict) or set(item) != _FIELDS:
+    if not isinstance(item, dict) or set(item) - _MAY_BE_THERE != _FIELDS:
         return [f"{where} must have exactly the fields {', '.join(sorted(_FIELDS))}"]
     found = []
     if not _NAME.fullmatch(str(item["name"])):
         found.append(f"{where}.name {item['name']!r} is no host name")
     if not _is_address(item["address"]):
         found.append(f"{where}.address {item['address']!r} is not within 192.168.56.2 to 192.168.56.254")
+    if "address6" in item and not _is_address6(item["address6"]):
+        found.append(f"{where}.address6 {item['address6']!r} is not within {_NETWORK6}, after {CLIENT6}")
     found += [f"{where}.{field} must be a whole number of at least {least}"
               for field, least in (("memory", 256), ("cpus", 1))
               if type(item[field]) is not int or item[field] < least]  # fmt: skip
@@ -85,10 +94,18 @@ def _is_address(value: Any) -> bool:
     return address in ipaddress.IPv4Network("192.168.56.0/24") and 2 <= int(address) % 256 <= 254
 
 
+def _is_address6(value: Any) -> bool:
+    try:
+        address = ipaddress.IPv6Address(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return value == str(address) and address in _NETWORK6 and int(address) > int(_NETWORK6[1])
+
+
 def _twice(items: list[dict[str, Any]]) -> list[str]:
     found = []
-    for field in ("name", "address"):
-        values = [item[field] for item in items]
+    for field in ("name", "address", "address6"):
+        values = [item[field] for item in items if field in item]
         found += [f"{field} {value} is there twice" for value in sorted(set(values)) if values.count(value) > 1]
     return found
 

@@ -185,7 +185,7 @@ def test_a_network_that_cannot_be_right_is_refused(podnet: ModuleType, tmp_path:
     assert str(ended.value).startswith(f"{path}: ")
 
 
-SIX = {
+SIX: dict[str, Any] = {
     "pod_range": "fd00:10:244::/64",
     "gateway": "fd00:10:244::1",
     "routes": [{"to": "fd00:10:244:1::/64", "via": "fd00::2"}, {"to": "fd00:10:96::/112", "via": "fd00:10:244::1"}],
@@ -203,6 +203,27 @@ def test_a_network_of_both_families(podnet: ModuleType, tmp_path: Path) -> None:
     both = {**RIGHT, "addr_info": [ADDRESS, {"family": "inet6", "local": "fd00:10:244::1", "prefixlen": 64}]}
     assert list(podnet.address6_changes("cni0", GATEWAY6, both)) == []
     assert list(podnet.address6_changes("cni0", None, both)) == ["address delete fd00:10:244::1/64 dev cni0"]
+
+
+def test_a_vxlan_of_both_families(podnet: ModuleType, tmp_path: Path) -> None:
+    """The gateways of a node have one hardware address, in whichever family."""
+    beside = [{**SIX["routes"][0], "beside": "10.244.1.0/24"}, SIX["routes"][1]]
+    (tmp_path / "network.json").write_text(json.dumps({**NETWORK, **VXLAN, "ipv6": {**SIX, "routes": beside}}))
+    network = podnet.wanted(tmp_path / "network.json")
+    through = "via fd00:10:244:1::1 dev nodeport-vxlan onlink"
+    assert network.routes6 == {"fd00:10:244:1::/64": through, "fd00:10:96::/112": "dev cni0"}
+    mac = "0a:59:0a:f4:01:01"
+    known = {"10.244.1.1": mac, "fd00:10:244:2::1": mac}
+    assert list(podnet.neighbour_changes(network, known, {mac: "192.168.56.12"})) == [
+        "neighbour delete fd00:10:244:2::1 dev nodeport-vxlan",
+        f"neighbour replace fd00:10:244:1::1 lladdr {mac} dev nodeport-vxlan nud permanent",
+    ]
+    assert list(podnet.tunnel_changes(network, tunnel(), 1450)) == [
+        "address add fd00:10:244::1/128 dev nodeport-vxlan nodad noprefixroute"
+    ]
+    (tmp_path / "network.json").write_text(json.dumps({**NETWORK, **VXLAN, "ipv6": SIX}))
+    with pytest.raises(SystemExit, match="not a pod network"):
+        podnet.wanted(tmp_path / "network.json")
 
 
 @pytest.mark.parametrize(

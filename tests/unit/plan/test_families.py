@@ -135,7 +135,7 @@ def test_nodes_are_told_of_ipv6_only_where_there_is_any() -> None:
         "gateway": "fd00:10:244::1",
         "cluster_range": "fd00:10:244::/56",
         "routes": [
-            {"to": "fd00:10:244:1::/64", "via": "fd00::2"},
+            {"to": "fd00:10:244:1::/64", "via": "fd00::2", "beside": "10.244.1.0/24"},
             {"to": "fd00:10:96::/112", "via": "fd00:10:244::1"},
         ],
     }

@@ -33,9 +33,9 @@ OVERHEAD = 50  # of VXLAN: an Ethernet header (14) within VXLAN (8), UDP (8) and
 class Network:
     """What is wanted: ``gateway`` with its prefix, ``peers`` as {pod range: node address}, ``routes`` as {range: way}.
 
-    ``gateway6`` and ``routes6`` are those of IPv6, if there is any; ``vxlan`` is ``None``, or the VNI and the port. A
-    range by way of the node's own gateway (that of Services) goes into the bridge: what is sent there is translated on
-    its way out, but without a route it would not even be sent.
+    ``gateway6``, ``peers6`` and ``routes6`` are those of IPv6, if there is any, ``beside`` is {its gateway: IPv4
+    gateway of the same node}. ``vxlan`` is ``None``, or the VNI and the port. A range by way of the node's own
+    gateway (that of Services) goes into the bridge: translated on its way out, but without a route never sent.
     """
 
     def __init__(self, told):
@@ -51,30 +51,36 @@ class Network:
         if told.get("mode") == "vxlan":
             self.address = ipaddress.IPv4Address(told["address"])
             self.vxlan = _number(told["vxlan"]["vni"], 24), _number(told["vxlan"]["port"], 16)
-        self.gateway6, self.routes6 = _six(told["ipv6"]) if "ipv6" in told else (None, {})
-        self.routes = {
-            str(to): f"dev {BRIDGE}" if to not in self.peers else self._way(to, via) for to, via in ways.items()
-        }
+        self.routes = self._routes(ways, self.peers)
+        self.gateway6, self.peers6, self.routes6, self.beside = None, {}, {}, {}
+        if "ipv6" in told:
+            self._six(told["ipv6"])
+
+    def _six(self, told):
+        pod_range = ipaddress.IPv6Network(told["pod_range"])
+        self.gateway6 = ipaddress.IPv6Interface(f"{told['gateway']}/{pod_range.prefixlen}")
+        if self.gateway6.network != pod_range:
+            raise ValueError(f"the gateway {self.gateway6.ip} is not in the pod range {pod_range}")
+        ways = {ipaddress.IPv6Network(route["to"]): ipaddress.IPv6Address(route["via"]) for route in told["routes"]}
+        if "%" in str([self.gateway6, *ways, *ways.values()]):
+            raise ValueError("an address has a zone")
+        self.peers6 = {to: via for to, via in ways.items() if via != self.gateway6.ip}
+        self.routes6 = self._routes(ways, self.peers6)
+        beside = {ipaddress.IPv6Network(route["to"]): route.get("beside") for route in told["routes"]}
+        if self.vxlan:
+            self.beside = {str(to[1]): ipaddress.IPv4Network(beside[to])[1] for to in self.peers6}
+
+    def _routes(self, ways, peers):
+        return {str(to): self._way(to, via) if to in peers else f"dev {BRIDGE}" for to, via in ways.items()}
 
     def _way(self, to, via):
         return f"via {to[1]} dev {VXLAN} onlink" if self.vxlan else f"via {via}"
 
 
-def _six(told):
-    pod_range = ipaddress.IPv6Network(told["pod_range"])
-    gateway = ipaddress.IPv6Interface(f"{told['gateway']}/{pod_range.prefixlen}")
-    if gateway.network != pod_range:
-        raise ValueError(f"the gateway {gateway.ip} is not in the pod range {pod_range}")
-    ways = {ipaddress.IPv6Network(route["to"]): ipaddress.IPv6Address(route["via"]) for route in told["routes"]}
-    if "%" in str([gateway, *ways, *ways.values()]):
-        raise ValueError("an address has a zone")
-    return gateway, {str(to): f"dev {BRIDGE}" if via == gateway.ip else f"via {via}" for to, via in ways.items()}
-
-
 def _number(value, bits):
-    if not isinstance(value, int) or not 0 < value < 1 << bits:
-        raise ValueError(f"{value!r} is not a number from 1 to {(1 << bits) - 1}")
-    return value
+    if isinstance(value, int) and 0 < value < 1 << bits:
+        return value
+    raise ValueError(f"{value!r} is not a number from 1 to {(1 << bits) - 1}")
 
 
 def wanted(path):
@@ -94,10 +100,10 @@ def links():
     return found
 
 
-def our_routes():
+def our_routes(family="-4"):
     """The routes that carry our protocol number: those of the main table and those of ours, as {range: way}."""
     tables = {"main": {}, TABLE: {}}
-    for route in ask("-4", "route", "show", "table", "all", "proto", PROTOCOL):
+    for route in ask(family, "route", "show", "table", "all", "proto", PROTOCOL):
         words = [f"via {route['gateway']}"] if "gateway" in route else []
         words += [f"dev {route.get('dev', '')}"] if not words or route.get("dev") == VXLAN else []
         words += ["onlink"] if "onlink" in route.get("flags", ()) else []  # not linkdown, of a bridge without pods
@@ -105,32 +111,30 @@ def our_routes():
     return tables["main"], tables[TABLE]
 
 
-def our_routes6():
-    """The same of IPv6."""
-    return {
-        route["dst"]: f"via {route['gateway']}" if "gateway" in route else f"dev {route.get('dev', '')}"
-        for route in ask("-6", "route", "show", "proto", PROTOCOL)
-    }
-
-
 def changes(path):
     """The commands from what is to what is wanted: those of ``ip``, and those of ``bridge``, which begin with fdb."""
-    network, present, (routes, own) = wanted(path), links(), our_routes()
+    network, present, tables = wanted(path), links(), (*our_routes(), *our_routes("-6"))
     size, tunnel = mtu(network, present), present.get(VXLAN)
     yield from bridge_changes(network.gateway, present.get(BRIDGE), size)
     yield from address6_changes(BRIDGE, network.gateway6, present.get(BRIDGE))
-    yield from route_changes(network.routes6, our_routes6())
     if tunnel and not (network.vxlan and is_right(network, tunnel)):
         yield f"link delete {VXLAN}"
-        routes, own = ({to: way for to, way in table.items() if VXLAN not in way} for table in (routes, own))
+        tables = ({to: way for to, way in table.items() if VXLAN not in way} for table in tables)
         tunnel = None
+    routes, own, routes6, own6 = tables
     if network.vxlan:
         yield from tunnel_changes(network, tunnel, size)
         yield from neighbour_changes(network, *(neighbours() if tunnel else ({}, {})))
     yield from route_changes(network.routes, routes)
-    nodes = {str(via): network.routes[str(to)] for to, via in network.peers.items()} if network.vxlan else {}
+    yield from route_changes(network.routes6, routes6)
+    nodes, nodes6 = (
+        {str(via): ways[str(to)] for to, via in peers.items()} if network.vxlan else {}
+        for peers, ways in ((network.peers, network.routes), (network.peers6, network.routes6))
+    )
     yield from route_changes(nodes, own, f" table {TABLE}")
+    yield from route_changes(nodes6, own6, f" table {TABLE}")
     yield from rule_changes(rules(network.gateway.network) if nodes else set(), our_rules())
+    yield from rule_changes(rules(network.gateway6.network) if nodes6 else set(), our_rules("-6"))
 
 
 def mtu(network, present):
@@ -170,13 +174,16 @@ def tunnel_changes(network, tunnel, size):
         yield f"link add {VXLAN} address {own} type vxlan {about}"
     yield from state_changes(VXLAN, tunnel, size)
     yield from address_changes(VXLAN, ipaddress.IPv4Interface(network.gateway.ip), tunnel)
+    yield from address6_changes(VXLAN, network.gateway6 and ipaddress.IPv6Interface(network.gateway6.ip), tunnel)
 
 
 def neighbours():
     """What the VXLAN knows: hardware addresses by gateway, and nodes by hardware address."""
     known = {
         entry["dst"]: entry.get("lladdr", "") if "PERMANENT" in entry["state"] else ""
-        for entry in ask("-4", "neighbour", "show", "dev", VXLAN)
+        for family in ("-4", "-6")
+        for entry in ask(family, "neighbour", "show", "dev", VXLAN)
+        if not entry["dst"].startswith(("fe80:", "ff"))
     }
     table = json.loads(run("bridge", "-json", "fdb", "show", "dev", VXLAN) or "[]")
     return known, {entry["mac"]: entry.get("dst", "") for entry in table if entry}
@@ -185,12 +192,17 @@ def neighbours():
 def neighbour_changes(network, known, table):
     """The commands for the other nodes: the hardware address of each one's gateway, and the node it is at."""
     at = {str(to[1]): (hardware("0a:59", to[1]), str(via)) for to, via in network.peers.items()}
-    yield from (f"neighbour delete {gone} dev {VXLAN}" for gone in sorted(set(known) - set(at)))
+    addresses = {
+        **{gateway: address for gateway, (address, _) in at.items()},
+        **{gateway: hardware("0a:59", other) for gateway, other in network.beside.items()},
+    }
+    yield from (f"neighbour delete {gone} dev {VXLAN}" for gone in sorted(set(known) - set(addresses)))
     nodes = dict(at.values())
     yield from (f"fdb delete {gone} dev {VXLAN} dst {table[gone]}" for gone in sorted(set(table) - set(nodes)))
-    for gateway, (address, node) in sorted(at.items()):
+    for gateway, address in sorted(addresses.items()):
         if known.get(gateway) != address:
             yield f"neighbour replace {gateway} lladdr {address} dev {VXLAN} nud permanent"
+    for address, node in sorted(nodes.items()):
         if table.get(address) != node:
             yield f"fdb replace {address} dev {VXLAN} dst {node}"
 
@@ -222,7 +234,8 @@ def address6_changes(name, wanted_address, link):
     has = {each for each in has if not each.startswith("fe80:")}
     if wanted_address and str(wanted_address) not in has:
         # nodad: usable at once, also while no pod is there and the bridge has no carrier
-        yield f"address add {wanted_address} dev {name} nodad"
+        # A route of its own to the one address of the VXLAN would take it from the bridge.
+        yield f"address add {wanted_address} dev {name} nodad{' noprefixroute' * (name == VXLAN)}"
     yield from (f"address delete {other} dev {name}" for other in sorted(has - {str(wanted_address)}))
 
 
@@ -239,12 +252,12 @@ def rules(pod_range):
     return {f"from {pod_range} iif {BRIDGE} ipproto {protocol} dport {NODE_PORTS}" for protocol in ("tcp", "udp")}
 
 
-def our_rules():
+def our_rules(family="-4"):
     """The rules that lead into our table."""
     return {
         f"from {rule['src']}/{rule.get('srclen', 32)} iif {rule.get('iif', '')} ipproto {rule.get('ipproto', '')} "
         f"dport {rule.get('dport_start', rule.get('dport', ''))}-{rule.get('dport_end', '')}"
-        for rule in ask("-4", "rule", "show")
+        for rule in ask(family, "rule", "show")
         if str(rule.get("table")) == TABLE
     }
 
@@ -257,11 +270,11 @@ def rule_changes(lines, present):
 
 def removal():
     """The commands that take our network away."""
-    main, own = our_routes()
-    yield from route_changes({}, main)
-    yield from route_changes({}, own, f" table {TABLE}")
-    yield from route_changes({}, our_routes6())
-    yield from rule_changes(set(), our_rules())
+    for family in ("-4", "-6"):
+        main, own = our_routes(family)
+        yield from route_changes({}, main)
+        yield from route_changes({}, own, f" table {TABLE}")
+        yield from rule_changes(set(), our_rules(family))
     yield from (f"link delete {name}" for name in (VXLAN, BRIDGE) if name in links())
 
 
@@ -280,12 +293,13 @@ def run(*words, stdin=None):
 
 def carry_out(lines):
     """Do it."""
-    for program, its in (
-        ("ip", [line for line in lines if not line.startswith("fdb")]),
-        ("bridge", [line for line in lines if line.startswith("fdb")]),
-    ):
+    programs = {("ip",): [], ("ip", "-6"): [], ("bridge",): []}
+    for line in lines:
+        of_ipv6 = line.startswith("rule") and ":" in line  # of all else ip sees the family by itself
+        programs["bridge" if line.startswith("fdb") else "ip", *["-6"] * of_ipv6].append(line)
+    for program, its in programs.items():
         if its:
-            run(program, "-batch", "-", stdin="\n".join(its) + "\n")
+            run(*program, "-batch", "-", stdin="\n".join(its) + "\n")
     if any(line.startswith(f"link add {VXLAN}") for line in lines):
         # What pods send to a node comes by the VXLAN, and what the node sends to a pod may be answered there: a
         # strict reverse path filter would drop it. The larger one of all's and this interface's counts.
