@@ -111,6 +111,7 @@ def change(lab: Lab, verb: str, alter: Callable[[Present], Wish], listener: List
         with Phases(listener).phase(verb) as summary:
             apply.change(lab, cluster, wish.workload, wanted, lab.new_run(), listener)
             done = lab.applied_plan(cluster) or wanted
-            summary.text = f"every node runs generation {done.generation}"
+            without = plan.taken_over(now.plan, done, [machine.name for machine in cluster.missing])
+            summary.text = "; ".join([f"every node runs generation {done.generation}", *without.values()])
         complain(cluster)
         return done

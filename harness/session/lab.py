@@ -76,6 +76,11 @@ class Lab:
         Raises :class:`RigError` when they do not run.
         """
         cluster = self.driver.status()
+        if cluster is None and not self.driver.makes_nodes:
+            raise RigError(
+                f"lab {self.name!r} has not asked these machines yet, or the inventory was changed since",
+                hint="`harness up` asks them, `run` and `apply` too",
+            )
         if cluster is None:
             raise RigError(
                 f"lab {self.name!r} does not run (or not all of its nodes do)", hint="`harness up` mends that"

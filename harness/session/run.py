@@ -8,7 +8,7 @@ this run made are removed again as ``destroy`` says; nodes that it found running
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -50,6 +50,8 @@ class _Story:
     plan: Plan | None = None
     found: survey.Survey | None = None
     broken: str = ""
+    taken_over: Mapping[str, str] = field(default_factory=dict)
+    """What becomes of the pods of machines that cannot be used, by machine."""
     started: str = field(default_factory=lambda: clock.now().isoformat(timespec="seconds"))
     began: float = field(default_factory=clock.monotonic)
 
@@ -68,15 +70,15 @@ class _Story:
         if self.found is not None:
             run = self.found.onto(run)
         if self.cluster is not None:
-            run = replace(run, verdicts=(*run.verdicts, *map(_missing, self.cluster.missing)))
+            run = replace(run, verdicts=(*run.verdicts, *map(self._missing, self.cluster.missing)))
         if self.broken:
             rig = Verdict("rig", self.lab.name, Status.ERROR, self.broken)
             run = replace(run, verdicts=(*run.verdicts, rig))
         return run
 
-
-def _missing(machine: Missing) -> Verdict:
-    return Verdict("rig", machine.name, Status.ERROR, f"cannot be used: {machine.why}", node=machine.name)
+    def _missing(self, machine: Missing) -> Verdict:
+        told = "; ".join([f"cannot be used: {machine.why}", *filter(None, [self.taken_over.get(machine.name)])])
+        return Verdict("rig", machine.name, Status.ERROR, told, node=machine.name)
 
 
 def run(
@@ -155,9 +157,12 @@ def _apply(story: _Story, cluster: Cluster) -> Plan:
     with story.phases.phase("plan") as summary:
         workload = apply.wanted_workload(story.lab, story.sources)
         asked = apply.with_choices(story.lab, cluster).nodes
-        story.plan = plan.build(workload, asked, cluster.uid, story.lab.applied_plan(cluster))
+        before = story.lab.applied_plan(cluster)
+        story.plan = plan.build(workload, asked, cluster.uid, before)
+        story.taken_over = plan.taken_over(before, story.plan, [machine.name for machine in cluster.missing])
         ports = sum(port.node_port is not None for service in story.plan.services for port in service.ports)
-        summary.text = f"{len(story.plan.pods)} pods, {ports} nodePorts, generation {story.plan.generation}"
+        counted = f"{len(story.plan.pods)} pods, {ports} nodePorts, generation {story.plan.generation}"
+        summary.text = "; ".join([counted, *story.taken_over.values()])
         if not story.selection.everything:
             survey.wanted(cluster, story.plan, story.selection)
     with story.phases.phase("apply") as summary:

@@ -51,6 +51,10 @@ def test_a_machine_that_cannot_be_reached_is_named_and_the_others_are_proven(for
     assert broken == {("rig", "c")}
     assert {verdict["status"] for verdict in found["verdicts"]} == {"PASS", "ERROR"}
     assert all(foreign.on(name, "ip netns list").count("pod-") for name in "ab")
+    (rig,) = (verdict for verdict in found["verdicts"] if verdict["check"] == "rig")
+    assert "of the 1 pod of c, others take over default/web-app-" in rig["summary"]
+    assert "; on c they may run on" in rig["summary"], "no pod is moved without a word"
+    assert rig["summary"].partition("; of the ")[2] in " ".join(done.err.split())
     told = foreign.harness("apply", "-f", WEB_APP, inventory=source)
     assert told.code == 4
     assert "\n  c: " in told.err

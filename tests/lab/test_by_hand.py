@@ -161,6 +161,7 @@ def test_a_wrong_become_password_is_told_and_the_others_go_on(hand: Hand) -> Non
     assert done.code == 4, done.out + done.err
     assert "a: the become password is wrong: sudo does not take it" in done.err
     assert "b: " not in done.err
+    assert re.search(r"of the [12] pods? of a, others take over default/web-app-\S+ to b", done.err), done.err
     mended = process.run(words, cwd=hand.foreign.folder, env=hand.environment, timeout=300)
     assert mended.code == 0, mended.err
 

@@ -80,6 +80,7 @@ def test_a_change_goes_round_a_machine_that_is_away(foreign: Foreign, source: Pa
     assert done.code == 4, done.out + done.err
     assert "machines that cannot be used:\n  c: " in done.err
     assert "  a: " not in done.err
+    assert "of the 1 pod of c, others take over default/web-app-" in done.err
     pods = json.loads(listed.out)
     assert sorted(pod["node"] for pod in pods) == ["a", "a", "a", "b", "b"], "the others run all of them"
     assert len(set(generations(foreign, "ab"))) == 1

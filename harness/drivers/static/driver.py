@@ -49,9 +49,16 @@ class StaticDriver:
         return self._given.absolute() if self._given is not None else Path(known["inventory"])
 
     def doctor(self) -> Sequence[Check]:
-        """An SSH client here; what the machines lack is said by ``up`` and by the role preflight."""
+        """An SSH client here, and the inventory; what machines lack is said by ``up`` and by the role preflight."""
         found = shutil.which("ssh")
-        return [Check("ssh", found is not None, found or "not found", "apt-get install openssh-client")]
+        ssh = Check("ssh", found is not None, found or "not found", "apt-get install openssh-client")
+        if found is None:  # which is asked for the way in
+            return [ssh]
+        try:
+            names = [machine.name for machine in _read(self.source)]
+        except UsageError as error:
+            return [ssh, Check("inventory", ok=False, found=error.message, mend=error.hint or "mend the inventory")]
+        return [ssh, Check("inventory", ok=True, found=f"{self.source}: {', '.join(names)}")]
 
     def usual(self) -> Wish:
         """As many nodes as the inventory has."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
@@ -26,6 +27,12 @@ _OF_ROLES = ("preflight_", "node_base_", "pod_network_", "workload_", "forwarder
 """What the names of settings of our roles begin with: they go to Ansible as they are."""
 
 _BECOME = ("become", "become_user", "become_method", "become_exe", "become_flags", "become_password", "become_pass")
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,252}")
+"""What a host may be called: ssh is asked for it by this name, and blanks, * and ! mean something in ssh_config."""
+
+_ON_THE_WAY = ("kex_exchange_identification", "Connection closed by", "banner exchange")
+"""How ssh ends when what it goes through ended; the reason stands before that."""
 
 _TRY_SUDO = 'sh -c \'test "$(id -u)" = 0 || exec sudo -k -S -p "" true\''
 """Whatever sudo remembers of an earlier password is not asked."""
@@ -77,16 +84,31 @@ def read(source: Path) -> tuple[Machine, ...]:
     if not hosts:
         raise UsageError(f"{source}: there is no host in it, or none in its group `nodes`")
     faults: list[str] = []
-    machines = tuple(_machine(name, known, faults) for name, known in hosts.items())
-    taken: dict[str, str] = {}
     faults += [
-        f"{machine.name}: {machine.address} is the address of {taken[machine.address]} too"
-        for machine in machines
-        if taken.setdefault(machine.address, machine.name) != machine.name
+        f"{name!r} cannot be a machine's name: letters and digits, then . _ - : too (ansible_host may be any)"
+        for name in hosts
+        if not _NAME.fullmatch(name)
     ]
+    if faults:  # ssh would be asked for it
+        raise UsageError(f"{source}:\n" + "\n".join(f"  {fault}" for fault in faults))
+    machines = tuple(_machine(name, known, faults) for name, known in hosts.items())
+    faults += _twice(machines)
     if faults:
         raise UsageError(f"{source}:\n" + "\n".join(f"  {fault}" for fault in faults))
     return machines
+
+
+def _twice(machines: Sequence[Machine]) -> Iterator[str]:
+    """Machines that are in the inventory under two names, in words: they would run two nodes' pods."""
+    taken: dict[str, str] = {}
+    ways: dict[tuple[str, ...], str] = {}
+    for machine in machines:
+        ssh = dict(machine.ssh)
+        way = tuple(ssh.get(word, "") for word in ("hostname", "port", "proxycommand", "hostkeyalias"))
+        if taken.setdefault(machine.address, machine.name) != machine.name:
+            yield f"{machine.name}: {machine.address} is the address of {taken[machine.address]} too"
+        elif ways.setdefault(way, machine.name) != machine.name and any(way):
+            yield f"{machine.name}: ssh goes to {way[0]}, port {way[1]}, for {ways[way]} too: it is one machine"
 
 
 def _said(done: process.Completed) -> str:
@@ -105,14 +127,15 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
     def text(*names: str) -> str:
         return next((str(known[each]) for each in names if known.get(each) not in (None, "")), "")
 
-    if text("ansible_connection") not in ("", "ssh", "smart"):
+    by_ssh = text("ansible_connection") in ("", "ssh", "smart")
+    if not by_ssh:
         faults.append(f"{name}: ansible_connection is {text('ansible_connection')}; only ssh proves anything here")
     if text("ansible_password", "ansible_ssh_pass"):
         faults.append(f"{name}: it asks for an SSH password; use a key (ssh-copy-id), passwords are for become alone")
     ssh = _ssh(name, known, faults)
     host = dict(ssh).get("hostname", name)
     address = text("nodeport_address") or host
-    if not _ipv4(address):
+    if ssh and by_ssh and not _ipv4(address):
         faults.append(f"{name}: which IPv4 address serves its nodePorts? {address!r} is none; set nodeport_address")
     variables = {f"ansible_{each}": known[f"ansible_{each}"] for each in _BECOME if f"ansible_{each}" in known}
     variables |= {each: value for each, value in known.items() if each.startswith(_OF_ROLES)}
@@ -262,7 +285,10 @@ def _of_sudo(done: process.Completed) -> str:
 def _why(done: process.Completed) -> str:
     if done.code != 255 and not done.err:
         return "python3 is not installed there; on it: apt-get install python3"
+    lines = [line.strip() for line in done.err.splitlines() if line.strip()]
     said = done.last_words()
+    if len(lines) > 1 and said.startswith(_ON_THE_WAY):
+        said = f"{lines[-2]}; {said}"
     return f"{said.rstrip('.')}; if it is new to you: --accept-new" if "ost key verification failed" in said else said
 
 

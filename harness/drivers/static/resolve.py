@@ -45,8 +45,16 @@ def resolve(source: str) -> dict[str, dict[str, object]]:
         known = variables.get_vars(host=host)
         templar = Templar(loader=loader, variables=known)
         wanted = [name for name in known if name in WANTED or name.startswith(OF_ROLES)]
-        found[host.name] = {name: templar.template(known[name]) for name in wanted}
+        found[host.name] = {name: filled(templar, known, name, host.name) for name in wanted}
     return found
+
+
+def filled(templar: Templar, known: dict[str, object], name: str, host: str) -> object:
+    """A variable with its templates filled in; a fault names host and variable."""
+    try:
+        return templar.template(known[name])
+    except Exception as error:
+        raise ValueError(f"{host}: {name}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -91,6 +91,18 @@ def test_secrets_are_for_the_owner_alone(tmp_path: Path) -> None:
         ("hosts", "a ansible_host=10.0.0.1 nodeport_client_range6=10.0.0.0/8", "a: nodeport_client_range6 is"),
         ("hosts", "a ansible_host=10.0.0.1\nb ansible_host=10.0.0.1", "b: 10.0.0.1 is the address of a too"),
         ("hosts", "a ansible_host=10.0.0.1 ansible_ssh_common_args='-o Nonsense=1'", "a: ssh does not understand"),
+        (
+            "hosts",
+            "a ansible_host=10.0.0.1\nb ansible_host=10.0.0.1 nodeport_address=10.0.0.2",
+            "b: ssh goes to 10.0.0.1",
+        ),
+        ("hosts", "a ansible_host=fd00::1", "a: which IPv4 address serves its nodePorts"),
+        ("hosts", "a[1:3]", "(?s:.*)a3: which IPv4 address serves its nodePorts"),
+        ("hosts.yml", "all: {hosts: {'a b': {ansible_host: 10.0.0.1}}}", "'a b' cannot be a machine's name"),
+        ("hosts.yml", "all: {hosts: {'-oProxyCommand=x': {}}}", "'-oProxyCommand=x' cannot be a machine's name"),
+        ("hosts.yml", "all: {hosts: {'a*': {ansible_host: 10.0.0.1}}}", "cannot be a machine's name"),
+        ("hosts", "\0\1\2", "cannot be a machine's name"),
+        ("hosts.yml", "all: {hosts: {a: {ansible_host: '{{ gone }}'}}}", "a: ansible_host: .*gone"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -103,6 +115,56 @@ def test_faults_are_told_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         inventory.read(written(tmp_path, "hosts", text))
     assert len(refused.value.message.splitlines()) == 3
+
+
+def test_a_fault_of_ssh_is_not_told_as_one_of_addresses(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        inventory.read(written(tmp_path, "hosts", "a ansible_host=10.0.0.1 ansible_port=abc\n"))
+    assert "ssh does not understand its options: Bad port 'abc'" in refused.value.message
+    assert "which IPv4" not in refused.value.message
+
+
+ODD = """
+[nodes:children]
+racks
+[racks:children]
+left
+right
+[left]
+n[1:2] ansible_port=2222
+[right]
+gate-[a:b]
+[racks:vars]
+ansible_host=10.1.0.{{ 10 + groups['nodes'].index(inventory_hostname) }}
+"""
+
+
+def test_ranges_and_groups_of_groups(tmp_path: Path) -> None:
+    found = inventory.read(written(tmp_path, "hosts", ODD))
+    assert [(each.name, each.address, dict(each.ssh)["port"]) for each in found] == [
+        ("n1", "10.1.0.10", "2222"), ("n2", "10.1.0.11", "2222"),
+        ("gate-a", "10.1.0.12", "22"), ("gate-b", "10.1.0.13", "22"),
+    ]  # fmt: skip
+
+
+def test_ssh_over_ipv6_with_an_address_for_nodeports(tmp_path: Path) -> None:
+    (found,) = inventory.read(written(tmp_path, "hosts", "a ansible_host=fd00::1 nodeport_address=10.0.0.1\n"))
+    assert (found.address, dict(found.ssh)["hostname"]) == ("10.0.0.1", "fd00::1")
+
+
+def test_a_gate_that_is_not_there_is_the_reason_that_is_told(tmp_path: Path) -> None:
+    text = "a ansible_host=10.0.0.1 ansible_ssh_common_args='-J nowhere.invalid'\n"
+    driver = StaticDriver(Place(tmp_path / ".harness" / "lab", "lab", written(tmp_path, "hosts", text)))
+    with pytest.raises(DriverError, match=r"a: .*nowhere\.invalid.*; "):
+        driver.up(Wish(1), lambda _text: None)
+
+
+def test_doctor_reads_the_inventory(tmp_path: Path) -> None:
+    place = Place(tmp_path / ".harness" / "lab", "lab", written(tmp_path, "hosts", INI))
+    assert [(check.name, check.ok) for check in StaticDriver(place).doctor()] == [("ssh", True), ("inventory", True)]
+    wrong = Place(tmp_path / ".harness" / "lab", "lab", written(tmp_path, "other", "[nodess]\na\n"))
+    check = StaticDriver(wrong).doctor()[1]
+    assert (check.ok, "no group `nodes`, but nodess" in check.found) == (False, True)
 
 
 def test_the_number_of_nodes_is_the_inventory_s(tmp_path: Path) -> None:
