@@ -74,7 +74,7 @@ def test_what_was_there_before_is_there_again(foreign: Foreign) -> None:
 
 def test_reset_of_a_machine_without_our_work_changes_nothing(foreign: Foreign) -> None:
     before = dump(foreign)
-    done = foreign.play("reset.yml", inventory=foreign.inventory())
+    done = foreign.play("reset.yml", "--diff", inventory=foreign.inventory())
     assert done.out.count(" changed=0 ") == 2, done.out
     assert difference(before, dump(foreign)) == []
 

@@ -57,7 +57,8 @@ class StaticDriver:
         try:
             names = [machine.name for machine in _read(self.source)]
         except UsageError as error:
-            return [ssh, Check("inventory", ok=False, found=error.message, mend=error.hint or "mend the inventory")]
+            mend = error.hint or f"ansible-inventory -i {self.source} --list shows what Ansible reads"
+            return [ssh, Check("inventory", ok=False, found=error.message, mend=mend)]
         return [ssh, Check("inventory", ok=True, found=f"{self.source}: {', '.join(names)}")]
 
     def usual(self) -> Wish:
