@@ -1,7 +1,8 @@
 """One lab: its folder, its driver, the plan that its nodes were given.
 
 Everything a lab keeps on the user's side is in ``.harness/<lab>/``: the driver's ``inventory.yml`` and ``ssh_config``,
-``plan.json`` (the plan last applied, and the objects it was made of) and ``runs/<id>/`` (reports and logs).
+``plan.json`` (the plan last applied, and the objects it was made of), ``programs`` (a digest of what was installed with
+it) and ``runs/<id>/`` (reports and logs).
 """
 
 from __future__ import annotations
