@@ -209,6 +209,7 @@ def test_a_person_is_root_on_a_machine_by_the_inventory(hand: Hand, tmp_path: Pa
     def asked(*words: str, stdin: str | None = None) -> process.Completed:
         return process.run([*harness, *words], cwd=hand.foreign.folder, env=hand.environment, stdin=stdin)
 
+    assert asked("up").code == 0
     for name in "ab":  # b by way of a gate
         assert asked("exec", name, "--", "sh", "-c", "id -u; exit 7").out == "0\n"
     done = asked("exec", "a", "--", "sh", "-c", "cat; exit 7", stdin="of mine\n")
