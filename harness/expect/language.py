@@ -10,8 +10,8 @@ TABLE = """
 Expectation = identity:Identity objects:[string] services:[Service]
 Identity = client:Place header http json regex tcp tells udp
 Place = header json regex
-Service = endpoints:[Endpoint] externalTrafficPolicy identity:Identity localhost name! namespace ports:[Port]
-    sessionAffinity sourceIP spread weights:{int32}
+Service = endpoints:[Endpoint] externalTrafficPolicy identity:Identity ipFamilies:[string] localhost name!
+    namespace ports:[Port] sessionAffinity sourceIP spread weights:{int32}
 Port = name nodePort:int32! port:int32 protocol
 Endpoint = address answers name! node port:int32
 """

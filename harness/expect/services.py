@@ -15,6 +15,7 @@ from harness.manifests.meta import DEFAULT_NAMESPACE
 from harness.manifests.pod import read_protocol
 from harness.manifests.reader import Reader
 from harness.manifests.scalars import whole
+from harness.model.address import IPFamily
 from harness.model.expectation import Localhost, Picks, PromisedEndpoint, PromisedPort, PromisedService, SourceIP
 from harness.model.workload import Protocol
 
@@ -55,8 +56,18 @@ def read_service(reader: Reader, known: Known) -> PromisedService:
     if reader.has("localhost"):
         localhost = Localhost(reader.choice("localhost", ("answers", "closed"), "answers"))
     return PromisedService(
-        namespace, name, tuple(_weighed(port, weights) for port in ports), picks, source, localhost, local, sticky
-    )
+        namespace, name, tuple(_weighed(port, weights) for port in ports), picks, source, localhost, local, sticky,
+        _families(reader),
+    )  # fmt: skip
+
+
+def _families(reader: Reader) -> tuple[IPFamily, ...]:
+    """``ipFamilies``: of which addresses of nodes the promises are; IPv4's when it is left out."""
+    listed = reader.strings("ipFamilies")
+    for name in listed:
+        if name not in tuple(IPFamily):
+            reader.fault("ipFamilies", f"there is no {quoted(name)}", "write IPv4 or IPv6")
+    return tuple(dict.fromkeys(each for each in IPFamily if each in listed)) or (IPFamily.V4,)
 
 
 def _policies(reader: Reader, exported: Exported | None = None) -> tuple[bool, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.model.address import IPFamily
 from harness.model.observation import Ask
 from harness.model.workload import Protocol
 
@@ -65,7 +66,7 @@ class PromisedService:
     """A Service and its promises.
 
     ``local``: externalTrafficPolicy Local. ``sticky``: sessionAffinity ClientIP. Otherwise ``picks`` says how clients
-    are spread.
+    are spread. ``families`` are those of the addresses of nodes at which its nodePorts answer.
     """
 
     namespace: str
@@ -76,6 +77,7 @@ class PromisedService:
     localhost: Localhost = Localhost.ANY
     local: bool = False
     sticky: bool = False
+    families: tuple[IPFamily, ...] = (IPFamily.V4,)
 
     @property
     def key(self) -> str:

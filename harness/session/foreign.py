@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness import expect, probes, verdicts
 from harness.errors import UsageError
+from harness.model.address import IPFamily
 from harness.model.cluster import Cluster
 from harness.model.expectation import Expectation, Localhost, SourceIP
 from harness.model.observation import OUTSIDE, Attempt, Job
@@ -34,9 +35,10 @@ class Look:
     sources: tuple[Source, ...]
 
     @property
-    def addresses(self) -> dict[str, str]:
-        """The outside client's address, if it is known."""
-        return {OUTSIDE: self.cluster.client_address} if self.cluster.client_address else {}
+    def addresses(self) -> dict[IPFamily, dict[str, str]]:
+        """The outside client's address of each family, if it is known."""
+        own = {IPFamily.V4: self.cluster.client_address, IPFamily.V6: self.cluster.client_address6}
+        return {family: {OUTSIDE: address} for family, address in own.items() if address}
 
     def cells(self, selection: verdicts.Selection) -> tuple[verdicts.Cell, ...]:
         """The cells that are wanted.
@@ -115,9 +117,18 @@ def unjudged(wanted: Look) -> tuple[Verdict, ...]:
             check = "answers" if service.localhost is Localhost.ANSWERS else "closed"
             told = "localhost is asked by the nodes themselves, which --outside-only leaves out"
             found.append(Verdict(check, f"{service.key} on 127.0.0.1", Status.SKIP, told, service=service.key))
-        if service.source_ip is not SourceIP.ANY and not wanted.addresses:
-            told = "the outside client's own address is not known: set nodeport_client_address in the inventory"
-            found.append(Verdict("source", f"{service.key} from outside", Status.SKIP, told, service=service.key))
+        for family in service.families:
+            if service.source_ip is not SourceIP.ANY and family not in wanted.addresses:
+                six = "6" * (family is IPFamily.V6)
+                told = (
+                    f"the outside client's own address is not known: set nodeport_client_address{six} in the inventory"
+                )
+                where = f"{service.key} from outside" + (f" ({family})" if six else "")
+                found.append(Verdict("source", where, Status.SKIP, told, service=service.key))
+        lacking = [node.name for node in wanted.cluster.nodes if not node.address6]
+        if IPFamily.V6 in service.families and lacking:
+            told = f"{', '.join(lacking)}: no IPv6 address is known (nodeport_address6 in the inventory)"
+            found.append(Verdict("answers", f"{service.key} (IPv6)", Status.FAIL, told, service=service.key))
     return tuple(found)
 
 

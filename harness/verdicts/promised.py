@@ -5,7 +5,7 @@ They are judged by the rules of our own (``expectations``), with these differenc
 - who answers is told by an answer of the user's choice, and there is no uid;
 - shares may be weighted, and picks may be promised in turn (``turns``);
 - an endpoint of weight 0 must not answer, so it counts as a stranger;
-- whether endpoints see the client's own address, and whether a node answers itself on 127.0.0.1, is looked at where
+- whether endpoints see the client's own address, and whether a node answers itself on loopback, is looked at where
   it is promised, one way or the other. What a node sees of itself is not looked at: no rule is the usual one there.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.model.address import IPFamily
 from harness.model.cluster import Node
 from harness.model.expectation import (
     Expectation,
@@ -26,22 +27,31 @@ from harness.model.expectation import (
 from harness.model.observation import OUTSIDE, Target
 from harness.verdicts.expectations import Approach, Cell, CellKey, Depth, Expected
 
-LOCALHOST = "127.0.0.1"
+LOCALHOST = {IPFamily.V4: "127.0.0.1", IPFamily.V6: "::1"}
 
 
 def promised(
-    expectation: Expectation, nodes: Sequence[Node], vantages: Sequence[str], addresses: Mapping[str, str]
+    expectation: Expectation,
+    nodes: Sequence[Node],
+    vantages: Sequence[str],
+    addresses: Mapping[IPFamily, Mapping[str, str]],
 ) -> tuple[Cell, ...]:
-    """All cells, in the order of Services; ``addresses`` says from where packets of a vantage point come, if known."""
-    known = {node.name: node.address for node in nodes} | dict(addresses)
+    """All cells, in the order of Services; ``addresses`` says from where packets of a vantage point come, if known.
+
+    It has a mapping for each family. A node without an IPv6 address is not asked there.
+    """
     cells: list[Cell] = []
     for service in expectation.services:
-        for port in service.ports:
-            for node in nodes:
-                ways = [Approach(vantage, known.get(vantage, ""), node.address) for vantage in vantages]
-                cells += [_cell(service, port, node.name, way) for way in ways]
-                if service.localhost is not Localhost.ANY and node.name in vantages:
-                    cells.append(_to_itself(service, port, node.name, Approach(node.name, LOCALHOST, LOCALHOST)))
+        for family in service.families:
+            there = {node.name: node.address if family is IPFamily.V4 else node.address6 for node in nodes}
+            known = there | dict(addresses.get(family, {}))
+            for port in service.ports:
+                for node, address in there.items():
+                    ways = [Approach(vantage, known.get(vantage, ""), address) for vantage in vantages if address]
+                    cells += [_cell(service, port, node, way) for way in ways]
+                    if service.localhost is not Localhost.ANY and node in vantages and address:
+                        itself = LOCALHOST[family]
+                        cells.append(_to_itself(service, port, node, Approach(node, itself, itself)))
     return tuple(cells)
 
 
@@ -91,6 +101,6 @@ def _made(
     weights = tuple(end.weight for end in served) if service.picks is Picks.WEIGHTS else ()
     return Cell(
         key, service.key, port.port, depth, endpoints, source, hides, weights, port.ask,
-        at=LOCALHOST if way.address == LOCALHOST else "",
+        at=way.address if way.address in LOCALHOST.values() else "",
         in_turn=service.picks is Picks.ROUND_ROBIN and depth in (Depth.SPREAD, Depth.COVERAGE),
     )  # fmt: skip

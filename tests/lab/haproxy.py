@@ -47,7 +47,7 @@ defaults
     timeout client 30s
     timeout server 30s
 frontend web
-    bind {address}:{port}
+{binds}
     default_backend web
 backend web
     balance {balance}
@@ -81,7 +81,8 @@ def balance(cluster: Cluster, how: str, weights: Mapping[str, Mapping[str, int]]
             f"    server {each.name} {each.address}:{SERVER_PORT} weight {own.get(each.name, 10)}"
             for each in cluster.nodes
         )
-        config = CONFIG.format(address=node.address, port=NODE_PORT, balance=how, servers=servers)
+        binds = "\n".join(f"    bind {each}:{NODE_PORT}" for each in (node.address, node.address6) if each)
+        config = CONFIG.format(binds=binds, balance=how, servers=servers)
         on(cluster, node.name, f"cat > /etc/haproxy/haproxy.cfg <<'END'{config}END\n{RESTART}")
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with with_nodes(tmp_path_factory.mktemp("machines")) as lab:
+    with with_nodes(tmp_path_factory.mktemp("machines"), dual_stack=True) as lab:
         haproxy.install(lab.cluster(), tmp_path_factory.mktemp("packages"))
         yield lab.cluster()
 
@@ -38,8 +38,9 @@ def lab(machines: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lab:
         "ansible_ssh_common_args": f"-F {machines.ssh_config}",
         "nodeport_client_netns": str(machines.client_netns),
         "nodeport_client_address": machines.client_address,
+        "nodeport_client_address6": machines.client_address6,
     }
-    hosts = {node.name: {"ansible_host": node.address} for node in machines.nodes}
+    hosts = {node.name: {"ansible_host": node.address, "nodeport_address6": node.address6} for node in machines.nodes}
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": known}}))
     return Lab.at(folder, "default", "static", folder / "hosts.yml")
 
@@ -89,6 +90,22 @@ def test_random_is_proven(machines: Cluster, lab: Lab) -> None:
         "closed",
     }
     assert {each.vantage for each in found.verdicts} == {"outside", "n1", "n2", "n3"}
+
+
+def test_both_families_are_judged_where_both_are_promised(machines: Cluster, lab: Lab) -> None:
+    haproxy.balance(machines, haproxy.BY_CHANCE)
+    both = {"ipFamilies": ["IPv4", "IPv6"]}
+    found = verified(lab, spread="random", **both)
+    assert failures(found) == []
+    asked = {(share.node, "IPv6" in share.place) for share in found.shares}
+    assert asked == {(name, six) for name in ("n1", "n2", "n3") for six in (False, True)}
+    of_six = {each.check for each in found.verdicts if "IPv6" in each.subject or "::1" in each.subject}
+    assert of_six >= {"answers", "responders", "coverage", "spread", "source", "closed"}, of_six
+    n2 = machines.nodes[1]
+    haproxy.on(machines, "n2", f"sed -i '/bind {n2.address6}/d' /etc/haproxy/haproxy.cfg; {haproxy.RESTART}")
+    red = [each for each in verified(lab, spread="random", **both).verdicts if each.status is Status.FAIL]
+    assert {each.node for each in red} == {"n2"}
+    assert all("IPv6" in each.subject for each in red), [each.subject for each in red]
 
 
 def test_round_robin_is_proven_and_random_is_not_it(machines: Cluster, lab: Lab) -> None:

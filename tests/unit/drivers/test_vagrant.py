@@ -54,12 +54,26 @@ def test_the_file_we_ship_is_read() -> None:
         ("memory", 128, "at least 256"),
         ("cpus", True, "at least 1"),
         ("box", "../etc/passwd", "no name of a box"),
+        ("address6", "fd00:192:168:56::1", "not within"),
+        ("address6", "fd00:192:168:57::11", "not within"),
+        ("address6", "192.168.56.11", "not within"),
     ],
 )
 def test_a_fault_is_named_with_its_field(tmp_path: Path, field: str, value: object, said: str) -> None:
     folder = _written(tmp_path, GOOD, {**GOOD, field: value})
     with pytest.raises(UsageError, match=rf"nodes\[1\]\.{field} .*{said}"):
         settings.read(folder)
+
+
+def test_all_machines_have_ipv6_addresses_or_none(tmp_path: Path) -> None:
+    first = {**GOOD, "address6": "fd00:192:168:56::11"}
+    second = {**GOOD, "name": "n2", "address": "192.168.56.12"}
+    with pytest.raises(UsageError, match="some machines have an address6 and some have none"):
+        settings.read(_written(tmp_path / "one", first, second))
+    with pytest.raises(UsageError, match="address6 fd00:192:168:56::11 is there twice"):
+        settings.read(_written(tmp_path / "twice", first, {**second, "address6": first["address6"]}))
+    both = settings.read(_written(tmp_path / "both", first, {**second, "address6": "fd00:192:168:56::12"}))
+    assert [machine.address6 for machine in both] == ["fd00:192:168:56::11", "fd00:192:168:56::12"]
 
 
 def test_two_machines_do_not_share_name_or_address(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.model.address import IPFamily
 from harness.model.cluster import Node
 from harness.model.expectation import (
     Expectation,
@@ -30,7 +31,7 @@ WEB = PromisedService("default", "web", (PromisedPort(30080, Protocol.TCP, 80, A
 
 
 def cells(service: PromisedService, *vantages: str) -> dict[str, Cell]:
-    found = promised(Expectation((service,)), NODES, vantages or (OUTSIDE, "n1", "n2"), CLIENT)
+    found = promised(Expectation((service,)), NODES, vantages or (OUTSIDE, "n1", "n2"), {IPFamily.V4: CLIENT})
     return {f"{cell.vantage} {cell.key.target.address}": cell for cell in found}
 
 
@@ -146,3 +147,18 @@ def test_who_answers_is_told_by_the_answers_own_name() -> None:
     answers = [Attempt(OUTSIDE, cell.key.target, Outcome.OK, 1, responder=name) for name in ("web-a", "web-b", "a")]
     counts = count(answers, cell.endpoints)
     assert (counts.answers, counts.wrong) == ({"default/a": 1, "default/b": 1}, {"a": 1})
+
+
+def test_both_families_are_asked_at_each_nodes_own_addresses() -> None:
+    nodes = tuple(replace(node, address6=f"fd00::{node.address[-1]}") for node in NODES)
+    both = replace(WEB, families=(IPFamily.V4, IPFamily.V6), source_ip=SourceIP.KEPT, localhost=Localhost.CLOSED)
+    client = {IPFamily.V4: CLIENT, IPFamily.V6: {OUTSIDE: "fd00::9"}}
+    found = promised(Expectation((both,)), nodes, (OUTSIDE, "n1"), client)
+    asked = {(cell.vantage, cell.key.target.address, cell.source) for cell in found if cell.depth is not Depth.CLOSED}
+    assert {each for each in asked if ":" in each[1]} == {
+        (OUTSIDE, "fd00::1", "fd00::9"),
+        (OUTSIDE, "fd00::2", "fd00::9"),
+        ("n1", "fd00::1", ""),
+        ("n1", "fd00::2", "fd00::1"),
+    }
+    assert {cell.at for cell in found if cell.depth is Depth.CLOSED} == {"127.0.0.1", "::1"}
