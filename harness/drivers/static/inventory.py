@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
+from harness.drivers.static import values
 from harness.errors import DriverError, UsageError
 from harness.support import process
 
@@ -135,16 +135,11 @@ def _machine(name: str, known: Mapping[str, object], faults: list[str]) -> Machi
     ssh = _ssh(name, known, faults)
     host = dict(ssh).get("hostname", name)
     address = text("nodeport_address") or host
-    if ssh and by_ssh and not _ipv4(address):
+    if ssh and by_ssh and not values.serves(address):
         faults.append(f"{name}: which IPv4 address serves its nodePorts? {address!r} is none; set nodeport_address")
     variables = {f"ansible_{each}": known[f"ansible_{each}"] for each in _BECOME if f"ansible_{each}" in known}
     variables |= {each: value for each, value in known.items() if each.startswith(_OF_ROLES)}
-    for setting, network, example in (
-        ("nodeport_client_range", IPv4Network, "IPv4 network such as 198.18.0.0/15"),
-        ("nodeport_client_range6", IPv6Network, "IPv6 network such as 2001:2::/64"),
-    ):
-        if not _network(text(setting), network):
-            faults.append(f"{name}: {setting} is {text(setting)!r}, no {example}")
+    faults.extend(values.faults(name, text, dict(ssh)))
     interpreter = text("ansible_python_interpreter") or "/usr/bin/python3"
     if interpreter.startswith("auto"):
         interpreter = "/usr/bin/python3"
@@ -202,14 +197,6 @@ def _kept(said: list[tuple[str, str]], key: str, file: Sequence[str]) -> tuple[t
     return tuple(kept)
 
 
-def _network(text: str, kind: type[IPv4Network | IPv6Network]) -> bool:
-    """Whether it is a network with room for many clients, or left out."""
-    try:
-        return not text or kind(text).num_addresses > 2
-    except ValueError:
-        return False
-
-
 def _words(value: object) -> tuple[str, ...]:
     """A list, or words with commas or spaces between them; what they mean is the plan's."""
     listed = value if isinstance(value, list) else str(value or "").replace(",", " ").split()
@@ -235,13 +222,6 @@ def _told(text: str) -> tuple[str, ...]:
         return ()
     found = [entry for link in links for entry in link.get("addr_info", ()) if entry.get("scope") == "global"]
     return tuple(f"{entry['local']}/{entry['prefixlen']}" for entry in found)
-
-
-def _ipv4(text: str) -> bool:
-    try:
-        return not IPv4Address(text).is_loopback
-    except ValueError:
-        return False
 
 
 def unreachable(ssh_config: Path, names: list[str], *, accept_new: bool = False) -> dict[str, str]:
