@@ -163,8 +163,9 @@ module Nodeport
     end
   end
 
-  # Around the wait for a machine that boots: ends it at once when the console tells that it never will. Vagrant then
-  # destroys the machine when it is a new one, and halts one that was there before.
+  # Around the wait for a machine that boots: ends it at once when the console tells that it never will. The machine is
+  # switched off, for a kernel that has panicked takes a whole core; a new one is then destroyed by Vagrant. (It would
+  # halt one that was there before, but not one that has got no address.)
   class WatchConsole
     def initialize(app, _env)
       @app = app
@@ -175,6 +176,9 @@ module Nodeport
       waiting = Thread.current
       watch = Thread.new { watch(node, waiting) }
       @app.call(env)
+    rescue DoesNotBoot
+      env[:machine].provider.driver.connection.client.lookup_domain_by_uuid(env[:machine].id).destroy
+      raise
     ensure
       watch.kill
     end
