@@ -156,15 +156,13 @@ class VagrantDriver:
         try:
             program.call(self.folder, "up")
         except DriverError as error:
-            told = [self._told(machine, began) for machine in settings.read(self.folder)]
-            text = "\n".join((*program.not_booting(error.message), error.message, *filter(None, told)))
-            raise DriverError(text, hint=error.hint) from None
-
-    def _told(self, machine: settings.Machine, began: float) -> str:
-        """The console of a machine that did not come up: that is off, or hangs."""
-        off = machine.name not in settings.alive(self.folder)
-        said = console.of(self.folder, machine.name, began if off else 0.0)
-        return said.told(machine.name) if said.end or (off and said.lines) else ""
+            named, alive = program.not_booting(error.message), settings.alive(self.folder)
+            told = []
+            for name in (machine.name for machine in settings.read(self.folder)):
+                hung = any(line.startswith(f"{name} does not boot") for line in named)  # perhaps since before the call
+                said = console.of(self.folder, name, 0.0 if hung else began)
+                told += [said.told(name)] if hung or (said.lines and name not in alive) else []
+            raise DriverError("\n".join((*named, error.message, *told)), hint=error.hint) from None
 
     def _until_answering(self, cluster: Cluster) -> None:
         began = clock.now().timestamp()
