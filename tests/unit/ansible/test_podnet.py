@@ -69,6 +69,7 @@ def test_the_bridge(podnet: ModuleType, link: dict[str, Any] | None, commands: l
         ({"a": "via 1"}, {}, ["route add a via 1 proto 77"]),
         ({"a": "via 1"}, {"a": "via 2"}, ["route replace a via 1 proto 77"]),
         ({"a": "dev cni0"}, {"a": "via 1"}, ["route replace a dev cni0 proto 77"]),
+        ({"a::": "via 1"}, {"a::": "via 2"}, ["route delete a:: proto 77", "route add a:: via 1 proto 77"]),
         ({}, {"a": "via 1"}, ["route delete a proto 77"]),
         ({"b": "via 1"}, {"a": "via 1"}, ["route delete a proto 77", "route add b via 1 proto 77"]),
     ],

@@ -127,14 +127,11 @@ def changes(path):
         yield from neighbour_changes(network, *(neighbours() if tunnel else ({}, {})))
     yield from route_changes(network.routes, routes)
     yield from route_changes(network.routes6, routes6)
-    nodes, nodes6 = (
-        {str(via): ways[str(to)] for to, via in peers.items()} if network.vxlan else {}
-        for peers, ways in ((network.peers, network.routes), (network.peers6, network.routes6))
-    )
-    yield from route_changes(nodes, own, f" table {TABLE}")
-    yield from route_changes(nodes6, own6, f" table {TABLE}")
-    yield from rule_changes(rules(network.gateway.network) if nodes else set(), our_rules())
-    yield from rule_changes(rules(network.gateway6.network) if nodes6 else set(), our_rules("-6"))
+    of_four = "-4", network.gateway, network.peers, network.routes, own
+    for family, gateway, peers, ways, own in (of_four, ("-6", network.gateway6, network.peers6, network.routes6, own6)):
+        nodes = {str(via): ways[str(to)] for to, via in peers.items()} if network.vxlan else {}
+        yield from route_changes(nodes, own, f" table {TABLE}")
+        yield from rule_changes(rules(gateway.network) if nodes else set(), our_rules(family))
 
 
 def mtu(network, present):
@@ -241,10 +238,12 @@ def address6_changes(name, wanted_address, link):
 
 def route_changes(routes, present, table=""):
     """The commands for the routes; only a route of ours is ever replaced, one of somebody else is a failure to add."""
-    yield from (f"route delete {to} proto {PROTOCOL}{table}" for to in sorted(set(present) - set(routes)))
+    # Of IPv6 none is replaced: the old one leads elsewhere to a gateway that the new one says is on its link.
+    gone = {to for to, way in present.items() if to not in routes or (":" in to and way != routes[to])}
+    yield from (f"route delete {to} proto {PROTOCOL}{table}" for to in sorted(gone))
     for to, way in sorted(routes.items()):
         if present.get(to) != way:
-            yield f"route {'replace' if to in present else 'add'} {to} {way} proto {PROTOCOL}{table}"
+            yield f"route {'replace' if to in present and to not in gone else 'add'} {to} {way} proto {PROTOCOL}{table}"
 
 
 def rules(pod_range):
