@@ -92,6 +92,7 @@ def test_a_restart_replaces_every_pod_and_status_says_so(applied: Lab) -> None:
     assert "2 of 3 updated replicas are available" in waiting.out
 
 
+@pytest.mark.long
 def test_nodes_of_an_earlier_version_get_its_programs_before_they_are_changed(applied: Lab) -> None:
     main = "/usr/local/lib/nodeport/nodeportd/__main__.py"
     known = harness(applied, "exec", "n1", "--", "sha256sum", main).out

@@ -297,6 +297,7 @@ def test_a_node_with_another_forwarder_serves_both_families_as_well(lab: Lab) ->
     run.apply_only(replace(lab, forwarders=("nftables",)), files, silent)
 
 
+@pytest.mark.long
 def test_reset_leaves_nothing_of_ipv6(cluster: Cluster, tmp_path: Path) -> None:
     """Last, for nothing is left on the nodes then."""
     runner.play("reset.yml", cluster, None, tmp_path / "log", silent)

@@ -73,6 +73,7 @@ def no_ssh(foreign: Foreign) -> Iterator[None]:
         process.check([*inside, "delete table inet cut"], what="allowing SSH")
 
 
+@pytest.mark.long
 def test_a_change_goes_round_a_machine_that_is_away(foreign: Foreign, source: Path) -> None:
     with cable_out(foreign):
         done = foreign.harness("scale", "deploy/web-app", "--replicas", "5", inventory=source)

@@ -96,6 +96,7 @@ def test_routes_between_two_networks_are_refused_before_anything_is_changed(
     assert difference(before, dump(foreign)) == []
 
 
+@pytest.mark.long
 def test_a_second_apply_changes_nothing(foreign: Foreign, proven: Path) -> None:
     done = foreign.harness("apply", "-f", WEB_APP, inventory=proven)
     assert done.code == 0, done.err
