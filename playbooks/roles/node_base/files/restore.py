@@ -18,6 +18,8 @@ from pathlib import Path
 BEFORE = Path("/var/lib/nodeport/before.json")
 OURS = Path("/etc/sysctl.d/90-nodeport.conf")
 SETTINGS = Path("/proc/sys")
+CONNTRACK = Path("/run/nodeport/nf_conntrack_max")
+"""What nodeportd's unit noted before it raised that limit; it is as short-lived as the limit."""
 NETNS = Path("/run/netns")
 FIRST = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 
@@ -40,6 +42,11 @@ def sysctls(wanted, change):
             if change:
                 file.write_text(value)
     return done
+
+
+def conntrack():
+    """The kernel's limit of connections as it was, when it was raised."""
+    return {"net/netfilter/nf_conntrack_max": CONNTRACK.read_text().strip()} if CONNTRACK.exists() else {}
 
 
 def unknown(remembered):
@@ -106,7 +113,7 @@ def main(*words):
     before = json.loads(BEFORE.read_text()) if BEFORE.exists() else {}
     gone, kept = packages(before.get("packages", []), change)
     done = {
-        "sysctls": sysctls(before.get("sysctls", {}), change),
+        "sysctls": sysctls({**before.get("sysctls", {}), **conntrack()}, change),
         "packages": gone,
         "namespaces": bool(before) and namespaces(before.get("namespaces", True), change),
         "slice": bool(before) and unit(r"system-nodeport\x2dpod.slice", was_active=False, change=change),
