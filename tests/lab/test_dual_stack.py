@@ -19,7 +19,7 @@ from harness.session import remote, run, survey
 from harness.session.lab import Lab
 from harness.support import process
 from harness.verdicts import Selection
-from tests.lab.faults import Injection, awaited, injected
+from tests.lab.faults import Injection, awaited, injected, on
 from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
@@ -219,17 +219,17 @@ def test_a_pod_that_is_deaf_in_one_family_is_out_of_rotation_there(cluster: Clus
     deaf = Injection(
         pod.node,
         f"{within} 'table ip6 deaf {{ chain input {{ type filter hook input priority 0; {rule}; }}; }}'",
-        awaited(f"'{pod.key} (IPv6)' in unready and '{pod.key}' not in unready"),
-        f"{within} delete table ip6 deaf; {awaited('not unready')}",
+        f"{within} list table ip6 deaf",
+        f"{within} delete table ip6 deaf",
     )
     wanted = Selection(focus=("^coverage: (outside|n[0-9]) .*default/both",))
     with injected(cluster, deaf):
+        for node in cluster.nodes:  # each one asks the pod itself, and at its own time
+            on(cluster, node.name, awaited(f"'{pod.key} (IPv6)' in unready and '{pod.key}' not in unready"))
         found = survey.survey(cluster, plan, silent, wanted)
     red = {(each.check, "(IPv6)" in each.subject) for each in found.verdicts if each.status is Status.FAIL}
     assert red == {("coverage", True)}
     assert {(each.cause, each.pod) for each in found.diagnoses} == {("endpoint-dead", pod.key)}
-    for node in cluster.nodes:
-        assert remote.run(cluster, node.name, ["sh", "-c", awaited("not unready")]).ok
 
 
 HIDING = """nft -f - <<END
