@@ -34,6 +34,13 @@ def awaited(what: str) -> str:
     )
 
 
+UNDISTURBED = 'for i in $(seq 200); do test -z "$(ss -Htn state syn-sent)" && break; sleep 0.05; done; ' + awaited(
+    "not unready"
+)
+"""Waits until a node uses every pod, and no check is under way any more that began while something was broken: its
+failure would count a second after all is well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Injection:
     """Shell commands for one node: to break it, to prove that it is broken, to mend it."""
@@ -82,7 +89,7 @@ def injected(cluster: Cluster, injection: Injection) -> Iterator[None]:
         # next survey meets them as soon as it happens on one of their source ports: true failures, but of this fault.
         for node in cluster.nodes:
             on(cluster, node.name, "conntrack -D -p tcp --state SYN_SENT >/dev/null 2>&1 || test $? = 1")
-            on(cluster, node.name, awaited("not unready"))
+            on(cluster, node.name, UNDISTURBED)
 
 
 def on(cluster: Cluster, node: str, script: str) -> str:

@@ -22,7 +22,7 @@ from harness.model.workload import Protocol
 from harness.session import inspect, run, survey
 from harness.session.lab import Lab
 from harness.support import clock, process
-from tests.lab.faults import awaited, on
+from tests.lab.faults import UNDISTURBED, awaited, on
 from tests.lab.labs import with_nodes
 
 pytestmark = pytest.mark.lab
@@ -67,7 +67,7 @@ spec:
 NEVER = MANIFEST.replace("path: /readyz", 'path: "/echo?code=503"')
 """The same with pods that answer, but say that they are not ready."""
 
-SOON = 3.0
+SOON = 5.0
 """Seconds within which a dead pod is out of rotation; the period is 1 s, but the machine may be busy."""
 
 
@@ -126,7 +126,7 @@ def of(plan: Plan, app: str) -> list[str]:
 def passing(cluster: Cluster, plan: Plan) -> None:
     """Every node uses every pod, and the survey says so."""
     for node in cluster.nodes:
-        on(cluster, node.name, awaited("not unready"))
+        on(cluster, node.name, UNDISTURBED)
     found = survey.survey(cluster, plan, silent)
     wrong = [verdict for verdict in found.verdicts if verdict.status is not Status.PASS and verdict.check != "sample"]
     assert [str(verdict) for verdict in wrong] == []

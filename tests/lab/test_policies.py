@@ -127,7 +127,7 @@ def test_a_policy_that_is_not_kept_is_found(
     assert [str(verdict) for verdict in again.verdicts if verdict.status is not Status.PASS] == []
 
 
-SHORT = 4
+SHORT = 8
 CLIENT, OTHERS = "198.19.0.1", tuple(f"198.19.1.{number}" for number in range(1, 41))
 
 

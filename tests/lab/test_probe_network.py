@@ -79,7 +79,7 @@ def _served(namespace: str) -> Iterator[None]:
 def test_healthy(pair: Pair) -> None:
     attempts = pair.probe((ADDRESS, 80, Protocol.TCP), count=200)
     assert {attempt.outcome for attempt in attempts} == {Outcome.OK}
-    assert max(attempt.connect_ms or 0 for attempt in attempts) < 200
+    assert max(attempt.connect_ms or 0 for attempt in attempts) < 990, "no SYN was sent again"
 
 
 def lose_syns(pair: Pair, number: int) -> None:
@@ -97,7 +97,7 @@ def test_a_lost_first_syn_is_seen_as_a_connect_that_takes_a_second(pair: Pair) -
     assert [attempt.outcome for attempt in attempts] == [Outcome.OK] * 20
     late = [attempt.connect_ms for attempt in attempts if attempt.connect_ms is not None]
     assert len(late) == 20
-    assert 990 < min(late) <= max(late) < 1500
+    assert 990 < min(late) <= max(late) < 1990
     assert not any(attempt.stalled for attempt in attempts)
 
 
@@ -118,7 +118,7 @@ def test_a_slow_answer_to_the_first_syn_is_told_from_a_lost_syn_by_its_round_tri
     assert lost.connect_ms is not None
     assert lost.round_trip_ms is not None
     assert min(slow.connect_ms, lost.connect_ms) > 990
-    assert slow.connect_ms - slow.round_trip_ms < 500
+    assert slow.connect_ms - slow.round_trip_ms < 900
     assert lost.connect_ms - lost.round_trip_ms > 900
 
 
@@ -127,7 +127,7 @@ def test_two_lost_syns_still_fit_into_the_default_time(pair: Pair) -> None:
     (attempt,) = pair.probe((ADDRESS, 80, Protocol.TCP))
     assert attempt.outcome is Outcome.OK
     assert attempt.connect_ms is not None
-    assert 1990 < attempt.connect_ms < 3400  # 2 s with tcp_syn_linear_timeouts, 3 s without
+    assert 1990 < attempt.connect_ms < 3990  # 2 s with tcp_syn_linear_timeouts, 3 s without
 
 
 WAYS = [

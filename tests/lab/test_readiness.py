@@ -87,11 +87,10 @@ def test_a_dead_pod_leaves_within_its_period_and_comes_back(any_rig: Rig) -> Non
     rig = any_rig
     with pod(rig, PODS[0]), pod(rig, PODS[2]):
         with pod(rig, PODS[1]):
-            rig.converge(asked(1, [check(each) for each in PODS[:3]], port(30008, *PODS[:3], target=LATE)))
+            checks = [check(each, failure_threshold=60) for each in PODS[:3]]
+            rig.converge(asked(1, checks, port(30008, *PODS[:3], target=LATE)))
             assert who(rig) == set(PODS[:3])
-        began = clock.monotonic()
-        unready(rig, PODS[1], why="connection refused")
-        assert clock.monotonic() - began < 1.9, "one period, not three"
+        unready(rig, PODS[1], why="connection refused")  # after one period, not after sixty
         assert who(rig) == {PODS[0], PODS[2]}
         assert rig.nodeportd("drift", str(rig.file)).out == ""
         with pod(rig, PODS[1]):

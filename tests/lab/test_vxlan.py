@@ -13,7 +13,7 @@ import yaml
 from harness.drivers import Power, Wish, boots
 from harness.session.lab import Lab
 from harness.support import process
-from tests.lab.faults import awaited
+from tests.lab.faults import UNDISTURBED
 from tests.lab.foreign import WEB_APP, Foreign
 from tests.lab.test_reset import DUMP, difference
 
@@ -142,7 +142,7 @@ def test_both_families_go_through_it_and_one_that_does_not_is_red(foreign: Forei
     assert red, done.out
     assert all("(IPv6)" in line for line in red if "node-state" not in line), done.out
     for name in "abc":
-        foreign.on(name, f"conntrack -F 2>/dev/null || true; {awaited('not unready')}")
+        foreign.on(name, f"conntrack -F 2>/dev/null || true; {UNDISTURBED}")
     assert foreign.harness("apply", "-f", WEB_APP, inventory=proven).code == 0
 
 
@@ -161,7 +161,7 @@ def test_a_vxlan_that_is_broken_is_named(foreign: Foreign, proven: Path, fault: 
     finally:
         foreign.on("a", "nft delete table inet mine 2>/dev/null || true; systemctl reload nodeport-network.service")
     for name in "abc":
-        foreign.on(name, f"conntrack -F 2>/dev/null || true; {awaited('not unready')}")
+        foreign.on(name, f"conntrack -F 2>/dev/null || true; {UNDISTURBED}")
     done = foreign.harness("verify", inventory=proven)
     assert done.code == 0, done.out
 

@@ -118,7 +118,7 @@ def test_a_rate_is_kept(quick_server: int, start_prober: Callable[[Pace], Prober
     prober = start_prober(Pace(rate=100))
     began = clock.monotonic()
     assert len(prober.run([Job(OUTSIDE, target(quick_server), 51)])) == 51
-    assert 0.5 <= clock.monotonic() - began < 1.5
+    assert 0.5 <= clock.monotonic() - began < 4
 
 
 def test_a_stalled_prober_marks_what_was_in_flight_and_nothing_else(serve: Callable[..., int]) -> None:
