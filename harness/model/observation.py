@@ -185,6 +185,32 @@ class Unready:
 
 
 @dataclass(frozen=True, slots=True)
+class Connections:
+    """The connections that a node's kernel tracks: ``count``, the most while it was looked at, of ``room``.
+
+    ``lost`` are packets dropped and half-open connections given up in favour of others since the node started, ``None``
+    where the kernel does not tell; ``lately`` those of them while it was looked at.
+    """
+
+    count: int = 0
+    room: int = 0
+    lost: int | None = None
+    lately: int = 0
+
+    def since(self, before: Connections) -> Connections:
+        """What is so now, where it was ``before`` at first."""
+        lately = self.lost - before.lost if self.lost is not None and before.lost is not None else 0
+        return Connections(max(self.count, before.count), self.room, self.lost, max(0, lately))
+
+    @property
+    def full(self) -> bool:
+        """Whether new ones found no room: some were lost while most of it was taken. What ends makes room again."""
+        if self.lost is None:
+            return 0 < self.room <= self.count
+        return self.lately > 0 and 4 * self.count >= 3 * self.room
+
+
+@dataclass(frozen=True, slots=True)
 class Facts6:
     """What a node with an IPv6 address says of that half: as in :class:`NodeFacts`, ``forwards`` is its forwarding."""
 
@@ -229,4 +255,5 @@ class NodeFacts:
     unready: tuple[Unready, ...] = ()
     tunnel: str = ""
     network_drift: tuple[str, ...] = ()
+    connections: Connections = Connections()
     six: Facts6 | None = None

@@ -19,7 +19,7 @@ from harness.model.forwarder import FORWARDERS
 from harness.model.observation import Facts6, NodeFacts, Unready
 from harness.model.plan import Plan
 from harness.plan.pod_network import DEVICE, VXLAN
-from harness.probes import become, routes, ruleset, status, versions
+from harness.probes import become, connections, routes, ruleset, status, versions
 
 _STATUS = "/run/nodeport/status.json"
 _NODEPORTD = "/usr/bin/python3 -E /usr/local/lib/nodeport/nodeportd"
@@ -87,6 +87,7 @@ def _facts(host: Any, plan: Plan, node: str) -> NodeFacts:
         unready=unready,
         tunnel=DEVICE if plan.pod_network == VXLAN else "",
         network_drift=tuple(_network_drift(host)),
+        connections=connections.read(_output(host, shlex.join(connections.QUESTION))),
         six=_six(host, plan, node, rules_text) if plan.node(node).address6 else None,
     )
 

@@ -152,8 +152,14 @@ def pace(cluster: Cluster, plan: Plan, vantages: Sequence[str]) -> probes.Pace:
 
 
 def _as_of_now(asked: Sequence[NodeFacts], again: Sequence[NodeFacts]) -> tuple[NodeFacts, ...]:
-    """What nodes said first, but the pods that they do not use now: a check may take its time to fail."""
-    return tuple(replace(one, unready=other.unready or one.unready) for one, other in zip(asked, again, strict=True))
+    """What nodes said first, but the pods that they do not use now (a check may take its time to fail), and what
+    became of connections in between."""
+    return tuple(
+        replace(one, unready=other.unready or one.unready, connections=other.connections.since(one.connections))
+        if other.reachable
+        else one
+        for one, other in zip(asked, again, strict=True)
+    )
 
 
 def probe(

@@ -30,6 +30,15 @@ CAUSES: dict[str, Cause] = {
         "ip route; ip neigh (in the client's network namespace)",
         "Mend the client's link or route, or the firewall between.",
     ),
+    "connections-full": Cause(
+        "{node} has no room for more connections ({other})",
+        "The kernel tracks every connection that {node} takes part in or forwards, and its table is full: it drops "
+        "what is new, whatever the rules say, while what is established goes on.",
+        "harness exec {node} -- sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; "
+        "harness exec {node} -- dmesg (look for `table full, dropping packet`)",
+        "Raise the limit on {node} (of a container: on its host), `sysctl -w net.netfilter.nf_conntrack_max=131072`, "
+        "or find who opens so many: `harness exec {node} -- conntrack -L`.",
+    ),
     "forwarder-down": Cause(
         "nodeportd does not run on {node}",
         "Nothing maintains the forwarding rules of {node}, and what is there does not do what the plan says.",

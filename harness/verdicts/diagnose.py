@@ -25,6 +25,7 @@ from harness.verdicts.shape import Shape, View, inside_symptoms, shapes
 from harness.verdicts.tally import Tallies
 
 RULES: tuple[Callable[[Shape], list[Finding]], ...] = (
+    node_rules.connections_full,
     node_rules.nodes_down,
     node_rules.outside_path,
     cell_rules.dead_addresses,

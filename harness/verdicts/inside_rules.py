@@ -15,7 +15,7 @@ from harness.verdicts.shape import Kind, Symptom
 WHOLE_NODE = frozenset({
     "node-down", "forwarder-down", "forwarder-stale", "ruleset-flushed", "pre-dnat-drop", "forward-drop", "ip-forward",
     "masquerade-missing", "pod-network-down", "path-broken", "route-missing",
-    "tunnel-broken",
+    "tunnel-broken", "connections-full",
 })  # fmt: skip
 """Causes that break every Service on a node, and what its pods ask."""
 

@@ -6,10 +6,25 @@ from harness.model.forwarder import FORWARDERS
 from harness.model.observation import OUTSIDE
 from harness.verdicts.controls import Direct
 from harness.verdicts.finding import Finding, drops
+from harness.verdicts.nodestate import held
 from harness.verdicts.shape import Kind, Mode, Shape
 
 OF_RULES = (Mode.REFUSED, Mode.NONE)
 """Ways of failing that wrong rules cause by themselves; losing packets is not one."""
+
+
+def connections_full(shape: Shape) -> list[Finding]:
+    """Nodes that say that they have no room for more connections: all that is new is lost there."""
+    found = []
+    for node, facts in shape.facts.items():
+        if not facts.reachable or not facts.connections.full:
+            continue
+        pods = {endpoint.pod for endpoint in shape.endpoints if endpoint.node == node}
+        lost = [Kind.SILENT, Kind.LOSS]
+        claimed = shape.claim(lost, node=node) + shape.claim(lost, vantage=node) + shape.claim([Kind.SILENT], what=pods)
+        claimed += shape.claim([Kind.LOSS]) if pods else []  # every node forwards some of its connections there
+        found += [Finding("connections-full", node, tuple(claimed), other=held(facts.connections))] if claimed else []
+    return found
 
 
 def nodes_down(shape: Shape) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.model.address import IPFamily
 from harness.model.forwarder import FORWARDERS
-from harness.model.observation import Facts6, NodeFacts, Unready
+from harness.model.observation import Connections, Facts6, NodeFacts, Unready
 from harness.model.verdict import Status, Verdict
 
 CHECK = "node-state"
@@ -42,6 +42,8 @@ def faults_of(facts: NodeFacts, generation: int | None) -> list[str]:
         faults.append(f"its pod network was altered, to mend it: {'; '.join(facts.network_drift[:3])}")
     if facts.six is not None:
         faults += _faults6(facts.six)
+    if facts.connections.full:
+        faults.append(f"its table of connections is full: {held(facts.connections)}")
     faults += [f"pod not running: {pod}" for pod in facts.pods_not_running]
     faults += [f"holds {_named(each)} for unready {since(each)}: {each.why}" for each in facts.unready]
     return faults
@@ -59,6 +61,12 @@ def _faults6(six: Facts6) -> list[str]:
 
 def _named(unready: Unready) -> str:
     return unready.pod if unready.family is IPFamily.V4 else f"{unready.pod} ({unready.family})"
+
+
+def held(connections: Connections) -> str:
+    """``3072 of 3072, 41 packets dropped``."""
+    lost = "" if connections.lost is None else f", {connections.lately} packets dropped"
+    return f"{connections.count} of {connections.room}{lost}"
 
 
 def since(unready: Unready) -> str:

@@ -151,6 +151,28 @@ def _stranger(plan: Plan) -> Injection:
     return Injection("n2", run, ready, f"systemctl stop stranger; systemctl start nodeport-pod@{key}; {_up(plan)}")
 
 
+def _no_room(node: str) -> Injection:
+    """A node's table of connections, full of what others have open; then room for 64 more, so that SSH gets in.
+
+    The limit is the whole machine's, but every network namespace has as many entries of its own. What surveys before
+    this one left goes first: of a table that is nearly full the kernel forgets those that are closing.
+    """
+    line = (
+        "-A -p tcp -s 198.51.{}.{} -d 203.0.113.1 --sport {} --dport 9 -t 600 --state ESTABLISHED -u SEEN_REPLY,ASSURED"
+    )
+    lines = (
+        "import sys\nfor n in range(int(sys.argv[1])):\n"
+        f"    print('{line}'.format(n >> 20, n >> 12 & 255, 1 + (n & 4095)))"
+    )
+    return Injection(
+        node,
+        f'cd /proc/sys/net/netfilter; conntrack -F; python3 -c "{lines}" $(cat nf_conntrack_max) >/tmp/open;'
+        " ! conntrack -R /tmp/open; conntrack -D -p tcp -d 203.0.113.1 --sport 1 >/dev/null",
+        "cd /proc/sys/net/netfilter; test $(($(cat nf_conntrack_count) + 100)) -gt $(cat nf_conntrack_max)",
+        "conntrack -F; rm -f /tmp/open",
+    )
+
+
 def _up(plan: Plan) -> str:
     return f"for i in $(seq 200); do curl -sf {victim(plan).address}/readyz >/dev/null && exit 0; done; exit 1"
 
@@ -191,6 +213,12 @@ FAULTS = (
     Fault("foreign responder on an endpoint's port", _stranger,
         "foreign-responder", names_pod=True, check="responders"),
 )  # fmt: skip
+
+
+NO_ROOM = Fault(
+    "no room for more connections", lambda _: _no_room("n2"), "connections-full", names_node="n2", check="node-state"
+)
+"""It takes longer than the others: what the kernel drops is waited for."""
 
 
 def _relay_told(alter: str) -> str:

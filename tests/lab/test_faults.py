@@ -13,7 +13,7 @@ from harness.model.progress import silent
 from harness.model.verdict import Status
 from harness.session import sources, survey
 from harness.session.lab import Lab
-from tests.lab.faults import FAULTS, Fault, awaited, injected, on, victim
+from tests.lab.faults import FAULTS, NO_ROOM, Fault, awaited, injected, on, victim
 from tests.lab.labs import with_applied
 
 pytestmark = pytest.mark.lab
@@ -77,6 +77,11 @@ def named(found: survey.Survey, fault: Fault, causes: set[str], plan: Plan) -> N
         assert fitting[0].node == fault.names_node, told
     if fault.names_pod:
         assert fitting[0].pod == victim(plan).key, told
+
+
+@pytest.mark.long
+def test_a_node_without_room_for_more_connections_is_found_and_named(cluster: Cluster, plan: Plan) -> None:
+    test_a_fault_is_found_and_named(NO_ROOM, cluster, plan)
 
 
 @pytest.mark.long

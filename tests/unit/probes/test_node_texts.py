@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from harness.model.observation import Connections
 from harness.model.plan import Plan, PlannedNode
-from harness.probes import routes, ruleset
+from harness.probes import connections, routes, ruleset
 
 OURS = """\
 table ip nodeport {
@@ -139,3 +140,31 @@ OTHER: routes.Route = {"dst": "10.244.1.0/24", "gateway": "192.168.56.12", "dev"
 )
 def test_routes_that_do_not_lead_to_the_pods(there: list[routes.Route], missing: tuple[str, ...]) -> None:
     assert routes.missing(PLAN, "n1", there) == missing
+
+
+STATISTICS = """\
+entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error
+00000c00  00000000 00000000 00000000 0000001f 00000003 0 0 00000000 0000000a 000000ff 00000002 00000000
+00000c00  00000000 00000000 00000000 00000000 00000000 0 0 00000000 00000000 00000001 00000010 00000000
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("", Connections()),
+        ("3072 3072\n", Connections(3072, 3072)),
+        (f"3072 4096\n{STATISTICS}", Connections(3072, 4096, 0xFF + 2 + 1 + 0x10)),
+    ],
+)
+def test_connections_are_counted_over_all_processors(answer: str, told: Connections) -> None:
+    assert connections.read(answer) == told
+
+
+def test_a_table_is_full_when_it_lost_some_while_it_was_looked_at() -> None:
+    before, after = Connections(3072, 3072, 10), Connections(2500, 3072, 52)
+    assert after.since(before) == Connections(3072, 3072, 52, lately=42)
+    assert after.since(before).full
+    assert not before.full, "what was lost before is not known to be about now"
+    assert not Connections(100, 3072, 52).since(Connections(90, 3072, 10)).full, "lost for another reason"
+    assert Connections(3072, 3072).full, "a kernel that does not tell what it lost"
