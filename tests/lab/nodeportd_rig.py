@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from harness.support import clock, netns, process
-from tests.unit.ansible.test_files import PLAYBOOKS, load
+from tests.playbooks import PLAYBOOKS, load
 
 PROGRAM = Path(__file__).parents[2] / "playbooks/roles/forwarder/files/nodeportd"
 _FILTERS = load(PLAYBOOKS / "filter_plugins/nodeport.py").FilterModule().filters()

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from tests.playbooks import PLAYBOOKS, load
 
 FILTER = load(PLAYBOOKS / "filter_plugins/nodeport.py").FilterModule().filters()["nodeport_differing"]
 LOOK = load(PLAYBOOKS / "roles/node_base/files/look.py")

@@ -12,7 +12,7 @@ from nodeportd.checks import Check
 from nodeportd.health import Answer, Record, answered, first, known
 from nodeportd.probing import Attempt
 
-TICK = 0.01
+TICK = 0.05
 """Seconds: attempts that are due this close together are begun together, which spares waking up for each."""
 LONGEST = 60.0
 
@@ -79,8 +79,9 @@ class Prober:
     def patience(self) -> float:
         """Seconds until there is something to do; not negative."""
         ends = [attempt.deadline for attempt in self._attempts.values()]
-        nearest = min([*ends, self._due[0][0]] if self._due else ends, default=self._clock() + LONGEST)
-        return min(LONGEST, max(0.0, nearest - self._clock() + TICK))
+        time_is = self._clock()
+        nearest = min([*ends, self._due[0][0]] if self._due else ends, default=time_is + LONGEST)
+        return min(LONGEST, nearest - time_is + TICK) if nearest > time_is else 0.0
 
     def turn(self, patience: float) -> list[object]:
         """Wait that long at most and see to all that happened; returns the data of events that are not ours.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import selectors
@@ -42,7 +43,14 @@ class Attempt:
         failed = self._sock.connect_ex((self.check.address, self.check.port))
         if failed not in (0, errno.EINPROGRESS):
             return self._end(_fault(failed))
-        self._selector.register(self._sock, selectors.EVENT_WRITE, self)
+        try:
+            if self.check.kind == "http":  # a pod of this node has taken the connection by now
+                self._ask()
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            return self._end(_fault(error.errno or 0))
+        self._selector.register(self._sock, selectors.EVENT_WRITE if self._waits else selectors.EVENT_READ, self)
         return None
 
     def go_on(self) -> Answer | None:
@@ -56,6 +64,7 @@ class Attempt:
             if self.check.kind == "tcp":
                 return self._end(Answer())
             self._ask()
+            self._selector.modify(self._sock, selectors.EVENT_READ, self)
         except BlockingIOError:
             pass
         except OSError as error:
@@ -65,7 +74,6 @@ class Attempt:
     def _ask(self) -> None:
         self._sock.send(request(self.check))
         self._waits = False
-        self._selector.modify(self._sock, selectors.EVENT_READ, self)
 
     def _heard(self) -> Answer | None:
         more = self._sock.recv(_MOST)
@@ -94,6 +102,7 @@ class Attempt:
         self._sock.close()
 
 
+@functools.lru_cache(maxsize=4096)
 def request(check: Check) -> bytes:
     """The HTTP request; headers of the check win over those that every request has, as in the kubelet."""
     own = {name.lower() for name, _ in check.headers}
