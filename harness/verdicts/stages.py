@@ -36,6 +36,10 @@ UDP_REFUSALS = 2
 SILENCES = 4
 """Attempts at a nodePort that must stay silent: silence is not a matter of luck, and each costs a time-out."""
 
+HELD_UP_ROUNDS = 8
+"""How often such a cell is asked again when all that was asked says nothing: its attempts are under way at the same
+time, so one moment in which the prober was held up spoils all of them."""
+
 ENOUGH_FAILURES = 32
 """Failures in stage two after which nothing more is learnt, and each may cost a time-out."""
 
@@ -212,7 +216,9 @@ def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
         target = _hard_target(cell, tally, budget)
     else:
         target = _second_target(cell, second, crying, budget)
-    bound = max(_bound(cell, budget), 2 * CONFIRM_LIMIT)
+    bound = _bound(cell, budget)
+    if cell.depth not in _NO_MATTER_OF_LUCK:
+        bound = max(bound, 2 * CONFIRM_LIMIT)
     return _ask(cell, second.asked, second.asked + target, bound, confirming=True)
 
 
@@ -241,6 +247,8 @@ def _ask(cell: Cell, asked: int, target: int, bound: int, *, confirming: bool = 
 
 def _bound(cell: Cell, budget: Budget) -> int:
     """The most attempts ever asked in one stage, also when many of them say nothing."""
+    if cell.depth in _NO_MATTER_OF_LUCK:
+        return HELD_UP_ROUNDS * _fixed(cell)
     return 2 * max(limit(cell, budget), FLOOR) + 100
 
 
@@ -257,7 +265,7 @@ def limit(cell: Cell, budget: Budget) -> int:
 def _first_target(cell: Cell, counts: Counts, budget: Budget) -> int:
     """How many attempts stage one should have made in all by the end of the next round."""
     if cell.depth in _NO_MATTER_OF_LUCK:
-        return _fixed(cell) if counts.n == 0 else 0
+        return counts.asked + _fixed(cell) if counts.n == 0 else 0
     if counts.asked == 0:
         return SCOUT
     return counts.asked + _quiet_target(cell, counts, budget.spread, budget)
@@ -282,7 +290,7 @@ def _quiet_target(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> i
 def _second_target(cell: Cell, second: Counts, crying: Alarm, budget: Budget) -> int:
     """How many attempts more to see a silent pod, a skew, a stray answer or a wrong refusal again."""
     if cell.depth in _NO_MATTER_OF_LUCK:
-        return _fixed(cell) if second.asked == 0 else 0
+        return _fixed(cell) if second.n == 0 else 0
     if second.bad:
         return 0
     if crying is Alarm.COVERAGE:

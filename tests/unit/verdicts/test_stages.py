@@ -145,8 +145,9 @@ def test_a_right_name_with_another_uid_is_a_stranger() -> None:
     assert count([stale], [replace(PODS[0], uid="")]).answers == {"default/p0": 1}
 
 
-def test_a_prober_that_is_always_held_up_ends_inconclusive() -> None:
-    cell, tallies = cell_of(), Tallies()
+@pytest.mark.parametrize("depth", Depth)
+def test_a_prober_that_is_always_held_up_ends_inconclusive(depth: Depth) -> None:
+    cell, tallies = cell_of(depth=depth), Tallies()
     held_up = Attempt(OUTSIDE, TARGET, Outcome.TIMEOUT, 1, stalled=True)
     for _ in range(500):
         needs = verdicts.next_round([cell], tallies)
@@ -155,6 +156,20 @@ def test_a_prober_that_is_always_held_up_ends_inconclusive() -> None:
         tallies = verdicts.add(tallies, needs, [held_up] * needs[0].attempts)
     assert verdicts.next_round([cell], tallies) == ()
     assert set(statuses(cell, tallies).values()) == {Status.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize(
+    ("depth", "outcome"),
+    [(Depth.SILENT, Outcome.TIMEOUT), (Depth.CLOSED, Outcome.TIMEOUT), (Depth.REFUSED, Outcome.REFUSED)],
+)
+def test_a_prober_that_was_held_up_for_a_moment_asks_again(depth: Depth, outcome: Outcome) -> None:
+    cell, tallies = cell_of(depth=depth), Tallies()
+    held_up = Attempt(OUTSIDE, TARGET, Outcome.TIMEOUT, 1, stalled=True)
+    for come in (held_up, held_up, replace(held_up, outcome=outcome, stalled=False)):
+        (need,) = verdicts.next_round([cell], tallies)
+        tallies = verdicts.add(tallies, [need], [come] * need.attempts)
+    assert verdicts.next_round([cell], tallies) == ()
+    assert set(statuses(cell, tallies).values()) == {Status.PASS}
 
 
 def test_attempts_that_never_come_back_do_not_go_on_for_ever() -> None:
