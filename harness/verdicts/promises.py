@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from harness.model.observation import pod_of
 from harness.model.verdict import Status, Verdict
 from harness.verdicts.case import Case, listed, outcomes, sizes, twice
-from harness.verdicts.stages import huddled, pods_of_clients, refuses, stays_closed, stays_silent, strays
+from harness.verdicts.stages import huddled, pods_of_clients, strays
+from harness.verdicts.unheard import refuses, stays_closed, stays_silent
 
 
 def hairpin(case: Case, coverage: Verdict) -> Verdict:

@@ -9,17 +9,17 @@ count against the limit too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.model.observation import Outcome
 from harness.model.workload import Protocol
 from harness.verdicts import sequential, stats
 from harness.verdicts.clients import ALONE, EACH, fewest_pods
 from harness.verdicts.expectations import Cell, Depth
 from harness.verdicts.sequential import Decision, State
 from harness.verdicts.tally import Counts, Need, Tallies, Tally
+from harness.verdicts.unheard import UNHEARD, keeps_out
 
 SCOUT = 20
 """Attempts of the first round: as many as are needed to know a dead cell, so that it costs one time-out."""
@@ -50,17 +50,8 @@ _FIXED = {Depth.REFUSED: REFUSALS, Depth.CLOSED: SILENCES, Depth.SILENT: SILENCE
           Depth.HEALTH: SILENCES}  # fmt: skip
 """The sample sizes that depend on nothing."""
 
-UNHEARD = (Depth.REFUSED, Depth.CLOSED, Depth.SILENT)
-"""How a cell is judged that nobody may answer."""
-
 _NO_MATTER_OF_LUCK = (*UNHEARD, Depth.HEALTH)
 """Cells of which a few attempts say all."""
-
-ACTIVE_REFUSALS = (Outcome.REFUSED, Outcome.UNREACHABLE)
-"""Outcomes by which a nodePort without endpoints keeps its promise: TCP RST or an ICMP error."""
-
-UNANSWERED = (*ACTIVE_REFUSALS, Outcome.TIMEOUT)
-"""Outcomes by which a closed port keeps its promise: no connection, in whichever way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,33 +101,6 @@ def unseen_pods(cell: Cell, counts: Counts) -> tuple[str, ...]:
     return tuple(endpoint.pod for endpoint in cell.endpoints if not counts.answers.get(endpoint.pod))
 
 
-def refuses(counts: Counts) -> bool:
-    """Whether a *set* of attempts was actively refused: ICMP errors are rate-limited, so one is enough."""
-    return counts.answered == 0 and any(counts.failures.get(outcome) for outcome in ACTIVE_REFUSALS)
-
-
-def stays_silent(cell: Cell, counts: Counts) -> bool:
-    """Whether nothing at all came back: a firewall's *drop*, not a refusal.
-
-    The kernel tells a sender on the node itself that its datagram was dropped on the way out (EPERM, send(2)).
-    """
-    told = cell.vantage == cell.node and cell.key.target.protocol is Protocol.UDP
-    dropped = (Outcome.TIMEOUT, Outcome.UNREACHABLE) if told else (Outcome.TIMEOUT,)
-    return sum(counts.failures.get(outcome, 0) for outcome in dropped) == counts.n
-
-
-def stays_closed(counts: Counts) -> bool:
-    """Whether nobody accepted a connection: refused or silent, both will do."""
-    return counts.answered == 0 and counts.failed == sum(counts.failures.get(each, 0) for each in UNANSWERED)
-
-
-_AS_PROMISED: dict[Depth, Callable[[Cell, Counts], bool]] = {
-    Depth.REFUSED: lambda _cell, counts: refuses(counts),
-    Depth.CLOSED: lambda _cell, counts: stays_closed(counts),
-    Depth.SILENT: stays_silent,
-}
-
-
 def strays(counts: Counts) -> int:
     """Answers by other pods than the one that answered most: 0 when the client sticks to one."""
     return sum(counts.answers.values()) - max(counts.answers.values(), default=0)
@@ -159,7 +123,7 @@ def huddled(cell: Cell, counts: Counts) -> bool:
 def alarm(cell: Cell, counts: Counts, alpha: float, budget: Budget) -> Alarm:
     """What one stage's sample cries about, at ``alpha`` for the test of shares."""
     if cell.depth in UNHEARD:
-        return Alarm.NONE if counts.n == 0 or _AS_PROMISED[cell.depth](cell, counts) else Alarm.HARD
+        return Alarm.NONE if counts.n == 0 or keeps_out(cell, counts) else Alarm.HARD
     if counts.bad or (cell.depth is Depth.STICKY and strays(counts)):
         return Alarm.HARD
     if cell.depth is Depth.CLIENTS:
