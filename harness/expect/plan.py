@@ -34,5 +34,10 @@ def _service(service: PromisedService) -> PlannedService:
 
 
 def _port(service: PromisedService, port: PromisedPort) -> PlannedPort:
-    ends = tuple(Endpoint(f"{service.namespace}/{end.name}", end.node, end.address, end.port) for end in port.endpoints)
+    called = {end.name: end for end in reversed(port.endpoints)}  # one of two families stands there once
+    ends = tuple(
+        Endpoint(f"{service.namespace}/{end.name}", end.node, end.address, end.port)
+        for end in port.endpoints
+        if called[end.name] is end
+    )
     return PlannedPort(port.name, port.protocol, port.port, port.port, port.node_port, ends)

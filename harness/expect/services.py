@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.expect.exported import Exported
 from harness.expect.identity import Identity, read_identity
@@ -57,17 +57,20 @@ def read_service(reader: Reader, known: Known) -> PromisedService:
         localhost = Localhost(reader.choice("localhost", ("answers", "closed"), "answers"))
     return PromisedService(
         namespace, name, tuple(_weighed(port, weights) for port in ports), picks, source, localhost, local, sticky,
-        _families(reader),
+        _families(reader, None if reader.has("ports") else exported), reader.has("ipFamilies"),
     )  # fmt: skip
 
 
-def _families(reader: Reader) -> tuple[IPFamily, ...]:
-    """``ipFamilies``: of which addresses of nodes the promises are; IPv4's when it is left out."""
+def _families(reader: Reader, exported: Exported | None) -> tuple[IPFamily, ...]:
+    """``ipFamilies``: of which addresses of nodes the promises are; when left out, as exported, else IPv4's."""
     listed = reader.strings("ipFamilies")
     for name in listed:
         if name not in tuple(IPFamily):
             reader.fault("ipFamilies", f"there is no {quoted(name)}", "write IPv4 or IPv6")
-    return tuple(dict.fromkeys(each for each in IPFamily if each in listed)) or (IPFamily.V4,)
+        elif exported is not None and name not in exported.families:
+            reader.fault("ipFamilies", f"the Service in {exported.file} has no {name}")
+    usual = exported.families if exported is not None else (IPFamily.V4,)
+    return tuple(each for each in IPFamily if each in listed) or usual
 
 
 def _policies(reader: Reader, exported: Exported | None = None) -> tuple[bool, bool]:
@@ -151,11 +154,8 @@ def _weights(reader: Reader, ports: tuple[PromisedPort, ...]) -> dict[str, int]:
 
 
 def _weighed(port: PromisedPort, weights: Mapping[str, int]) -> PromisedPort:
-    ends = tuple(
-        PromisedEndpoint(end.name, end.answers, end.address, end.port, end.node, weights.get(end.name, 1))
-        for end in port.endpoints
-    )
-    return PromisedPort(port.node_port, port.protocol, port.port, port.ask, ends, port.name)
+    ends = tuple(replace(end, weight=weights.get(end.name, 1)) for end in port.endpoints)
+    return replace(port, endpoints=ends)
 
 
 def _consistent(reader: Reader, identity: Identity, known: Known, *, sticky: bool) -> None:
@@ -183,4 +183,7 @@ def read_unnamed(exported: Exported, identity: Identity, noted: Faults) -> Promi
     ports = exported.ports(identity)
     if exported.local and any(not end.node for port in ports for end in port.endpoints):
         noted.add(exported.line, "spec.externalTrafficPolicy", "an endpoint has no nodeName, which Local needs")
-    return PromisedService(exported.namespace, exported.name, ports, local=exported.local, sticky=exported.sticky)
+    return PromisedService(
+        exported.namespace, exported.name, ports, local=exported.local, sticky=exported.sticky,
+        families=exported.families, written=False,
+    )  # fmt: skip

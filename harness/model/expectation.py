@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.model.address import IPFamily
@@ -38,7 +38,8 @@ class Localhost(StrEnum):
 class PromisedEndpoint:
     """One server behind a nodePort: ``answers`` is what its answers call it.
 
-    ``address``, ``port`` and ``node`` may be unknown (empty, 0). A ``weight`` of 0: it must not answer.
+    ``address``, ``port`` and ``node`` may be unknown (empty, 0). A ``weight`` of 0: it must not answer. ``family``
+    is that of the nodePorts that lead to it, ``None`` when those of every family do.
     """
 
     name: str
@@ -47,6 +48,7 @@ class PromisedEndpoint:
     port: int = 0
     node: str = ""
     weight: int = 1
+    family: IPFamily | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,18 @@ class PromisedPort:
     endpoints: tuple[PromisedEndpoint, ...]
     name: str = ""
 
+    def of(self, family: IPFamily) -> PromisedPort:
+        """What it is at addresses of one family."""
+        return replace(self, endpoints=tuple(end for end in self.endpoints if end.family in (None, family)))
+
 
 @dataclass(frozen=True, slots=True)
 class PromisedService:
     """A Service and its promises.
 
     ``local``: externalTrafficPolicy Local. ``sticky``: sessionAffinity ClientIP. Otherwise ``picks`` says how clients
-    are spread. ``families`` are those of the addresses of nodes at which its nodePorts answer.
+    are spread. ``families`` are those of the addresses of nodes at which its nodePorts answer; ``written``: somebody
+    wrote so, it is not what an exported object happens to have.
     """
 
     namespace: str
@@ -78,6 +85,7 @@ class PromisedService:
     local: bool = False
     sticky: bool = False
     families: tuple[IPFamily, ...] = (IPFamily.V4,)
+    written: bool = True
 
     @property
     def key(self) -> str:

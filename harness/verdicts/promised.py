@@ -45,7 +45,7 @@ def promised(
         for family in service.families:
             there = {node.name: node.address if family is IPFamily.V4 else node.address6 for node in nodes}
             known = there | dict(addresses.get(family, {}))
-            for port in service.ports:
+            for port in [each.of(family) for each in service.ports]:
                 for node, address in there.items():
                     ways = [Approach(vantage, known.get(vantage, ""), address) for vantage in vantages if address]
                     cells += [_cell(service, port, node, way) for way in ways]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -106,6 +106,53 @@ def test_both_families_are_judged_where_both_are_promised(machines: Cluster, lab
     red = [each for each in verified(lab, spread="random", **both).verdicts if each.status is Status.FAIL]
     assert {each.node for each in red} == {"n2"}
     assert all("IPv6" in each.subject for each in red), [each.subject for each in red]
+
+
+def exported(lab: Lab, machines: Cluster, of_six: Collection[str]) -> Path:
+    """An expectation file that names the Service as a cluster of two families exports it, with a slice of each."""
+    slices = [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": f"web-{family}", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": family,
+            "endpoints": [
+                {"addresses": [address], "targetRef": {"kind": "Pod", "name": f"{name}-server"}, "nodeName": name}
+                for name, address in ends.items()
+            ],
+            "ports": [{"port": haproxy.SERVER_PORT}],
+        }
+        for family, ends in (
+            ("IPv4", {node.name: node.address for node in machines.nodes}),
+            ("IPv6", {node.name: node.address6 for node in machines.nodes if node.name in of_six}),
+        )
+    ]
+    ports = [{"port": 80, "nodePort": haproxy.NODE_PORT}]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"type": "NodePort", "ipFamilies": ["IPv4", "IPv6"], "ports": ports},
+    }
+    (lab.folder / "cluster.yaml").write_text(yaml.safe_dump_all([service, *slices]))
+    file = lab.folder / "exported.yml"
+    file.write_text(yaml.safe_dump({"objects": ["cluster.yaml"], "identity": {"http": "/", "json": "server.name"}}))
+    return file
+
+
+def test_exported_slices_of_each_family_are_judged_at_its_addresses(machines: Cluster, lab: Lab) -> None:
+    haproxy.balance(machines, haproxy.BY_CHANCE)
+    file = exported(lab, machines, ("n1", "n2", "n3"))
+    found = run.verify_promised(lab, foreign.look(lab, file, silent, outside_only=True), silent)
+    assert failures(found) == []
+    assert {(share.node, "IPv6" in share.place) for share in found.shares} == {
+        (name, six) for name in ("n1", "n2", "n3") for six in (False, True)
+    }
+    file = exported(lab, machines, ("n1", "n2"))
+    found = run.verify_promised(lab, foreign.look(lab, file, silent, outside_only=True), silent)
+    red = [each for each in found.verdicts if each.status is Status.FAIL]
+    assert {(each.check, each.node) for each in red} == {("responders", name) for name in ("n1", "n2", "n3")}
+    assert all("IPv6" in each.subject and "n3-server" in each.summary for each in red), failures(found)
 
 
 def test_round_robin_is_proven_and_random_is_not_it(machines: Cluster, lab: Lab) -> None:

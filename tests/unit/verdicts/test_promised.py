@@ -162,3 +162,17 @@ def test_both_families_are_asked_at_each_nodes_own_addresses() -> None:
         ("n1", "fd00::2", "fd00::1"),
     }
     assert {cell.at for cell in found if cell.depth is Depth.CLOSED} == {"127.0.0.1", "::1"}
+
+
+def test_nodeports_of_each_family_lead_to_its_own_endpoints() -> None:
+    six = replace(A, address="fd00::5", family=IPFamily.V6)
+    both = with_endpoints(replace(WEB, families=tuple(IPFamily)), replace(B, family=IPFamily.V4), six)
+    nodes = tuple(replace(node, address6=f"2001:db8::{number}") for number, node in enumerate(NODES))
+    found = promised(Expectation((both,)), nodes, (OUTSIDE,), {})
+    assert {str(cell.family): [end.hostname for end in cell.endpoints] for cell in found} == {
+        "IPv4": ["web-b"],
+        "IPv6": ["web-a"],
+    }
+    alone = with_endpoints(replace(WEB, families=tuple(IPFamily)), replace(B, family=IPFamily.V4))
+    depths = {cell.family: cell.depth for cell in promised(Expectation((alone,)), nodes, (OUTSIDE,), {})}
+    assert depths == {IPFamily.V4: Depth.SPREAD, IPFamily.V6: Depth.REFUSED}
