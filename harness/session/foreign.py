@@ -46,7 +46,8 @@ class Look:
         Raises :class:`UsageError` when a pattern fits no check.
         """
         found = verdicts.promised(self.expectation, self.cluster.nodes, self.vantages, self.addresses)
-        selection.check([name for cell in found for name in verdicts.names_of(cell)])
+        known = [verdicts.name_of(verdict) for verdict in unjudged(self)]
+        selection.check([*(name for cell in found for name in verdicts.names_of(cell)), *known])
         return selection.of_cells(found)
 
 

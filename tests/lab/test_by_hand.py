@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from tests.lab.labs import with_nodes
 pytestmark = pytest.mark.lab
 
 BIN = Path(sys.executable).parent
-PASSWORD = "it's secret"  # noqa: S105 - of this test's user
+PASSWORD = f"it's secret {secrets.token_hex(4)}"
+"""Of this test's user, and of this run's: another run beside it has the words of its own in the list of processes."""
 USER = f"""
 useradd --create-home --shell /bin/sh ops; printf '%s' "ops:{PASSWORD}" | chpasswd
 install -d -m 700 -o ops -g ops /home/ops/.ssh; install -m 600 -o ops -g ops /root/.ssh/authorized_keys /home/ops/.ssh/

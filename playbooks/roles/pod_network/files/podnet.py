@@ -39,11 +39,7 @@ class Network:
     """
 
     def __init__(self, told):
-        pod_range = ipaddress.IPv4Network(told["pod_range"])
-        self.gateway = ipaddress.IPv4Interface(f"{told['gateway']}/{pod_range.prefixlen}")
-        if self.gateway.network != pod_range:
-            raise ValueError(f"the gateway {self.gateway.ip} is not in the pod range {pod_range}")
-        ways = {ipaddress.IPv4Network(route["to"]): ipaddress.IPv4Address(route["via"]) for route in told["routes"]}
+        self.gateway, ways = _of_family(told, ipaddress.IPv4Network, ipaddress.IPv4Interface, ipaddress.IPv4Address)
         self.peers = {to: via for to, via in ways.items() if via != self.gateway.ip}
         self.vxlan = None
         if told.get("mode", "routes") not in ("routes", "vxlan"):
@@ -57,11 +53,7 @@ class Network:
             self._six(told["ipv6"])
 
     def _six(self, told):
-        pod_range = ipaddress.IPv6Network(told["pod_range"])
-        self.gateway6 = ipaddress.IPv6Interface(f"{told['gateway']}/{pod_range.prefixlen}")
-        if self.gateway6.network != pod_range:
-            raise ValueError(f"the gateway {self.gateway6.ip} is not in the pod range {pod_range}")
-        ways = {ipaddress.IPv6Network(route["to"]): ipaddress.IPv6Address(route["via"]) for route in told["routes"]}
+        self.gateway6, ways = _of_family(told, ipaddress.IPv6Network, ipaddress.IPv6Interface, ipaddress.IPv6Address)
         if "%" in str([self.gateway6, *ways, *ways.values()]):
             raise ValueError("an address has a zone")
         self.peers6 = {to: via for to, via in ways.items() if via != self.gateway6.ip}
@@ -75,6 +67,15 @@ class Network:
 
     def _way(self, to, via):
         return f"via {to[1]} dev {VXLAN} onlink" if self.vxlan else f"via {via}"
+
+
+def _of_family(told, network, interface, address):
+    """The gateway with its prefix, which has to be in the pod range, and the routes as {range: way}, of one family."""
+    pod_range = network(told["pod_range"])
+    gateway = interface(f"{told['gateway']}/{pod_range.prefixlen}")
+    if gateway.network != pod_range:
+        raise ValueError(f"the gateway {gateway.ip} is not in the pod range {pod_range}")
+    return gateway, {network(route["to"]): address(route["via"]) for route in told["routes"]}
 
 
 def _number(value, bits):
