@@ -15,7 +15,15 @@ HERE = Path(__file__).resolve().parent
 PLAYBOOKS = HERE.parent
 NAME = "nodeport.harness"
 PLUGINS = {"library": "modules", "action_plugins": "action", "filter_plugins": "filter"}
-OURS = re.compile(r"(?<![\w.])(?P<plugin>nodeport_differing|nodeport_lines|nodeport_files)(?=\(|:$)", re.MULTILINE)
+NAMES = (
+    "nodeport_differing",
+    "nodeport_files",
+    "nodeport_in_the_way",
+    "nodeport_lines",
+    "nodeport_peers",
+    "nodeport_taken",
+)
+OURS = re.compile(rf"(?<![\w.])(?P<plugin>{'|'.join(NAMES)})(?=\(|:$| }})", re.MULTILINE)
 
 
 def lay_out(tree: Path) -> None:

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 
-def differing(files: Sequence[Mapping[str, str]], found: Mapping[str, str]) -> list[dict[str, str]]:
+def differing(files: Sequence[Mapping[str, str]], found: Mapping[str, str], role: str) -> list[dict[str, str]]:
     """The files that are not on the node as they shall be, each with its ``content``.
 
-    ``files`` have ``dest``, ``content`` or ``src`` (a path on this machine), and ``mode`` if it is not 0644.
-    ``found`` is what ``look.py`` saw: path → ``"<mode> <sha256>"``.
+    ``files`` have ``dest``, ``content`` or ``src`` (a path in the folder ``files`` of the role whose folder is
+    ``role``), and ``mode`` if it is not 0644. ``found`` is what ``look.py`` saw: path → ``"<mode> <sha256>"``.
     """
-    wanted = [_whole(file) for file in files]
+    wanted = [_whole(file, Path(role, "files")) for file in files]
     return [file for file in wanted if found.get(file["dest"]) != _fingerprint(file)]
 
 
-def _whole(file: Mapping[str, str]) -> dict[str, str]:
-    content = file["content"] if "content" in file else Path(file["src"]).read_text(encoding="utf-8")
+def _whole(file: Mapping[str, str], folder: Path) -> dict[str, str]:
+    content = file["content"] if "content" in file else Path(folder, file["src"]).read_text(encoding="utf-8")
     return {"mode": "0644", **file, "content": content}
 
 

@@ -17,20 +17,23 @@ FINGERPRINT = f"0644 {hashlib.sha256(TEXT.encode()).hexdigest()}"
 
 
 def test_a_file_that_is_right_is_left_out() -> None:
-    assert FILTER([{"dest": "/a", "content": TEXT}], {"/a": FINGERPRINT}) == []
+    assert FILTER([{"dest": "/a", "content": TEXT}], {"/a": FINGERPRINT}, "/role") == []
 
 
 @pytest.mark.parametrize(
     "found", [{}, {"/a": FINGERPRINT.replace("0644", "0755")}, {"/a": "0644 0"}, {"/b": FINGERPRINT}]
 )
 def test_a_file_that_is_missing_or_other_is_given_whole(found: dict[str, str]) -> None:
-    assert FILTER([{"dest": "/a", "content": TEXT}], found) == [{"dest": "/a", "content": TEXT, "mode": "0644"}]
+    assert FILTER([{"dest": "/a", "content": TEXT}], found, "/role") == [
+        {"dest": "/a", "content": TEXT, "mode": "0644"}
+    ]
 
 
 def test_a_source_is_read(tmp_path: Path) -> None:
-    (tmp_path / "program").write_text(TEXT)
-    wanted = {"dest": "/a", "src": str(tmp_path / "program"), "mode": "0755"}
-    assert FILTER([wanted], {}) == [{**wanted, "content": TEXT}]
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/program").write_text(TEXT)
+    wanted = {"dest": "/a", "src": "program", "mode": "0755"}
+    assert FILTER([wanted], {}, str(tmp_path)) == [{**wanted, "content": TEXT}]
 
 
 def test_the_look_and_the_filter_mean_the_same_by_a_fingerprint(tmp_path: Path) -> None:

@@ -34,8 +34,7 @@ def test_every_file_is_installed_where_it_is_run() -> None:
     installed = {entry["dest"]: (entry["src"], entry["mode"]) for entry in load("vars/main.yml")["forwarder_files"]}
     wanted = {f"/usr/local/lib/nodeport/nodeportd/{path.name}": path for path in MODULES}
     wanted |= {f"/etc/systemd/system/{unit}": FILES / unit for unit in UNITS}
-    here = "{{ role_path }}/files/"
-    assert installed == {dest: (f"{here}{path.relative_to(FILES).as_posix()}", "0644") for dest, path in wanted.items()}
+    assert installed == {dest: (path.relative_to(FILES).as_posix(), "0644") for dest, path in wanted.items()}
 
 
 @pytest.mark.parametrize("case", sorted(CASES.glob("*/expected.nft")), ids=lambda path: path.parent.name)
