@@ -1,6 +1,7 @@
 """Traffic, and questions to nodes: what is seen, as values."""
 
-from harness.probes.prober import Asked, Pace, Prober, Probers, open_probers
+from harness.probes.pace import Pace
+from harness.probes.prober import Asked, Prober, Probers, open_probers
 from harness.probes.state import ask
 from harness.probes.stream import steady
 

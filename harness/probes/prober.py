@@ -13,12 +13,11 @@ import msgspec
 
 from harness.errors import RemoteError, RigError
 from harness.model.cluster import Cluster
-from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Speak, Strain, pod_of
+from harness.model.observation import Attempt, Job, Outcome, Speak, Strain
 from harness.model.workload import Protocol
-from harness.probes import answers
-from harness.probes.transport import LocalStreams, SshStreams, Streams
-
-PODCTL = "/usr/local/lib/nodeport/podctl"
+from harness.probes import answers, transport
+from harness.probes.pace import Pace, parts
+from harness.probes.transport import Streams
 
 SILENCE_SECONDS = 15.0
 """A probe program says at least every second that it lives; after so long without a word it is given up."""
@@ -26,21 +25,8 @@ SILENCE_SECONDS = 15.0
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How a prober goes about its attempts: bounds in time (seconds) and number.
-
-    ``connect_seconds`` lets the first and second retransmission of a SYN be seen, at 1 s and at 2 or 3 s
-    (``tcp_syn_linear_timeouts``). ``rate`` is new attempts a second, 0 for as many as ``concurrency`` in flight allow;
-    ``seconds`` bounds one call of :meth:`Prober.run`.
-    """
-
-    concurrency: int = 32
-    rate: float = 0.0
-    connect_seconds: float = 3.5
-    answer_seconds: float = 3.5
-    seconds: float = 120.0
+Heard = Callable[[str, int], None]
+"""Told every second, from several threads: which vantage point has made how many attempts of a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +60,9 @@ class Prober:
             streams.close()
             raise
 
-    def run(self, jobs: Sequence[Job], *, concurrency: int | None = None) -> tuple[Attempt, ...]:
+    def run(
+        self, jobs: Sequence[Job], *, concurrency: int | None = None, heard: Heard | None = None
+    ) -> tuple[Attempt, ...]:
         """Carry out jobs and return every attempt, in the order in which they ended.
 
         ``concurrency`` is that of the pace unless another is given; 1 makes one connection after the other.
@@ -90,6 +78,8 @@ class Prober:
         while isinstance(line := self._line(), list) or "alive" in line:
             if isinstance(line, list):
                 attempts.append(self._attempt(jobs[line[0]], line))
+            elif heard is not None:
+                heard(self.vantage, line["alive"])
         self.strain = Strain(line["pressure"], line["stalls"])
         if line["errors"]:
             told = "; ".join(f"{times} times {what}" for what, times in line["errors"].items())
@@ -190,6 +180,7 @@ class Probers:
     ) -> None:
         self.lost: dict[str, str] = {}
         self._ready: dict[str, Prober] = {}
+        self._together = pace.together if pace else 0
         places = homes or {}
         opened = _at_once(lambda vantage: _open(cluster, vantage, places.get(vantage, ""), pace, seed), vantages)
         for vantage, prober in zip(vantages, opened, strict=True):
@@ -198,10 +189,15 @@ class Probers:
             else:
                 self.lost[vantage] = str(prober)
 
-    def ask(self, jobs: Mapping[str, Sequence[Job]]) -> Asked:
+    def ask(self, jobs: Mapping[str, Sequence[Job]], *, heard: Heard | None = None) -> Asked:
         """Carry out the jobs of every vantage point, all at the same time; ``lost`` names those that could not."""
         asked = [vantage for vantage in jobs if vantage in self._ready and jobs[vantage]]
-        answers = _at_once(lambda vantage: _try(self._ready[vantage], jobs[vantage]), asked, give_up=self.close)
+        own = parts({vantage: sum(job.attempts for job in jobs[vantage]) for vantage in asked}, self._together)
+        answers = _at_once(
+            lambda vantage: _try(self._ready[vantage], jobs[vantage], concurrency=own.get(vantage), heard=heard),
+            asked,
+            give_up=self.close,
+        )
         attempts: list[Attempt] = []
         lost: dict[str, str] = {}
         for vantage, answer in zip(asked, answers, strict=True):
@@ -258,23 +254,16 @@ def open_probers(
 
 def _open(cluster: Cluster, vantage: str, home: str, pace: Pace | None, seed: int) -> Prober | RigError:
     try:
-        return Prober(vantage, _streams(cluster, vantage, home), pace=pace, seed=seed)
+        return Prober(vantage, transport.at(cluster, vantage, home), pace=pace, seed=seed)
     except RigError as error:
         return error
 
 
-def _streams(cluster: Cluster, vantage: str, home: str) -> Streams:
-    if vantage == OUTSIDE:
-        return LocalStreams(cluster.client_netns)
-    pod = pod_of(vantage)
-    if not pod:
-        return SshStreams(cluster, vantage)
-    return SshStreams(cluster, home, (PODCTL, "exec", pod, "--"))
-
-
-def _try(prober: Prober, jobs: Sequence[Job], *, concurrency: int | None = None) -> tuple[Attempt, ...] | RigError:
+def _try(
+    prober: Prober, jobs: Sequence[Job], *, concurrency: int | None = None, heard: Heard | None = None
+) -> tuple[Attempt, ...] | RigError:
     try:
-        return prober.run(jobs, concurrency=concurrency)
+        return prober.run(jobs, concurrency=concurrency, heard=heard)
     except RigError as error:
         return error
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from harness.errors import RigError
 from harness.model.cluster import Cluster
 from harness.model.observation import OUTSIDE, Attempt, Job, Target
-from harness.probes.prober import Pace, open_probers
+from harness.probes.pace import Pace
+from harness.probes.prober import open_probers
 
 ROUND = 0.5
 """Seconds of attempts that are reported together."""

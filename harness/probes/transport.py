@@ -17,10 +17,12 @@ from typing import IO, Protocol
 
 from harness.errors import RemoteError
 from harness.model.cluster import Cluster
+from harness.model.observation import OUTSIDE, pod_of
 from harness.probes import become
 from harness.support import process
 
 PROGRAM = Path(__file__).with_name("program.py")
+PODCTL = "/usr/local/lib/nodeport/podctl"
 _CHUNK = 1 << 16
 
 
@@ -138,6 +140,19 @@ class SshStreams:
     def close(self) -> None:
         """End the program by ending its input, and the connection."""
         self._connection.close()
+
+
+def at(cluster: Cluster, vantage: str, home: str) -> Streams:
+    """The program at a vantage point; ``home`` is the node that a pod is on.
+
+    Raises :class:`RemoteError`.
+    """
+    if vantage == OUTSIDE:
+        return LocalStreams(cluster.client_netns)
+    pod = pod_of(vantage)
+    if not pod:
+        return SshStreams(cluster, vantage)
+    return SshStreams(cluster, home, (PODCTL, "exec", pod, "--"))
 
 
 def _asked(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
+from threading import Lock
 
 from harness import probes, verdicts
 from harness.model.address import IPFamily
@@ -18,6 +19,7 @@ from harness.model.plan import Plan
 from harness.model.progress import Listener, Step
 from harness.model.run import Run, Share
 from harness.model.verdict import Diagnosis, Status, Verdict
+from harness.support import clock
 
 ROUNDS = 200
 """More rounds than any survey takes; the judge's own limits end it long before."""
@@ -31,6 +33,13 @@ EMULATED_IN_FLIGHT = 28
 
 EMULATED_SECONDS = 400.0
 """Of one round there: with fewer at once, attempts that nobody answers take longer."""
+
+DEAR = probes.Pace(concurrency=2, together=14, answer_seconds=10.0, seconds=1700.0)
+"""Both together: an attempt costs an emulated processor a tenth of a second, so 14 at once wait for half a second, and
+on a machine that has more to do several times that. Nothing is promised of how quick an answer is."""
+
+TELLING = 5.0
+"""Seconds between two lines about how far a round is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +153,12 @@ def survey(
 
 def pace(cluster: Cluster, plan: Plan, vantages: Sequence[str]) -> probes.Pace:
     """How a survey of these nodes goes about it, so that it does not make healthy ones slow."""
+    accepting = any(FORWARDERS[node.backend].accepts for node in plan.nodes)
+    if cluster.emulated and accepting:
+        return DEAR
     if cluster.emulated:
         return probes.Pace(concurrency=max(2, EMULATED_IN_FLIGHT // len(vantages)), seconds=EMULATED_SECONDS)
-    if not any(FORWARDERS[node.backend].accepts for node in plan.nodes):
-        return probes.Pace()
-    return probes.Pace(concurrency=max(2, IN_FLIGHT // len(vantages)))
+    return probes.Pace(concurrency=max(2, IN_FLIGHT // len(vantages))) if accepting else probes.Pace()
 
 
 def _as_of_now(asked: Sequence[NodeFacts], again: Sequence[NodeFacts]) -> tuple[NodeFacts, ...]:
@@ -172,12 +182,33 @@ def probe(
         needs = verdicts.next_round(cells, tallies)
         if not needs:
             break
-        asked = probers.ask(by_vantage([need.job for need in needs]))
+        watched = Watched(listener, len(attempts), sum(need.attempts for need in needs))
+        asked = probers.ask(by_vantage([need.job for need in needs]), heard=watched)
         tallies = verdicts.add(tallies, needs, asked.attempts, _lost(asked.lost), asked.strains)
         attempts.extend(asked.attempts)
         again = sum(need.confirming for need in needs)
         listener(Step(f"{len(attempts)} probes" + (f", {again} cells looked at a second time" if again else "")))
     return tallies, attempts
+
+
+class Watched:
+    """Tells now and then how far a round is; heard of from several threads."""
+
+    def __init__(self, listener: Listener, before: int, wanted: int) -> None:
+        self._listener, self._before, self._wanted = listener, before, wanted
+        self._done: dict[str, int] = {}
+        self._lock = Lock()
+        self._told = clock.monotonic()
+
+    def __call__(self, vantage: str, done: int) -> None:
+        """A vantage point has made so many attempts of the round."""
+        with self._lock:
+            self._done[vantage] = done
+            if clock.monotonic() - self._told < TELLING:
+                return
+            self._told = clock.monotonic()
+            here = sum(self._done.values())
+            self._listener(Step(f"{self._before + here} probes, {here} of {self._wanted} in this round"))
 
 
 def _prober(vantage: str) -> str:

@@ -3,7 +3,8 @@
 How deep a cell is looked at follows from the path its packets take through the rules of the node that is asked:
 
 - *outside → node* goes through PREROUTING; *node → itself* through OUTPUT. These are the two places where an
-  endpoint is picked, so here shares are judged, which takes hundreds of answers.
+  endpoint is picked, so here shares are judged, which takes hundreds of answers. A forwarder that accepts connections
+  itself picks in one place for all of them, so its shares are judged from outside.
 - *node → other node* takes the same path as *outside → node*, through the same rules. It is probed because routes
   and firewalls differ from source to source, but only until every pod was seen: a few dozen answers. These are
   the cells whose number grows with the square of the nodes.
@@ -25,6 +26,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 
 from harness.model.address import IPFamily, family, with_port
+from harness.model.forwarder import FORWARDERS
 from harness.model.observation import CLIENTS, OUTSIDE, Ask, Target, pod_of
 from harness.model.plan import Endpoint, Plan, PlannedNode, PlannedPod, PlannedPort, PlannedService, serving
 from harness.model.workload import Protocol, TrafficPolicy
@@ -233,10 +235,15 @@ def _cell(
     elif service.affinity_seconds:
         depth = Depth.STICKY
     else:
-        depth = Depth.SPREAD if vantage in (OUTSIDE, node.name) and way.address == node.serving[0] else Depth.COVERAGE
+        depth = Depth.SPREAD if _is_dealt(vantage, node) and way.address == node.serving[0] else Depth.COVERAGE
     endpoints = tuple(expected(endpoint, pods[endpoint.address], port.protocol) for endpoint in served)
     kept = source if local and served and has(node, "client-address") else ""
     return Cell(CellKey(vantage, target), service.key, port.port, depth, endpoints, kept, home=home, at=further)
+
+
+def _is_dealt(vantage: str, node: PlannedNode) -> bool:
+    """Whether endpoints are picked in another place for this vantage point than for all others."""
+    return vantage == OUTSIDE or (vantage == node.name and not FORWARDERS[node.backend].accepts)
 
 
 def _promised(cell: Cell, service: PlannedService, node: PlannedNode) -> bool:

@@ -15,7 +15,8 @@ import pytest
 from harness.errors import RemoteError
 from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Target
 from harness.model.workload import Protocol
-from harness.probes.prober import Pace, Prober
+from harness.probes.pace import Pace
+from harness.probes.prober import Prober
 from harness.probes.transport import LocalStreams
 from harness.support import netns, process
 

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from harness.model.observation import OUTSIDE
-from harness.probes.prober import Pace, Prober
+from harness.probes.pace import Pace
+from harness.probes.prober import Prober
 from harness.probes.transport import LocalStreams
 
 Handler = Callable[[socket.socket], None]

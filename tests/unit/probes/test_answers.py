@@ -10,7 +10,8 @@ import pytest
 from harness.model.observation import OUTSIDE, Ask, Attempt, Find, Job, Outcome, Place, Speak, Target
 from harness.model.workload import Protocol
 from harness.probes import answers
-from harness.probes.prober import Pace, Prober
+from harness.probes.pace import Pace
+from harness.probes.prober import Prober
 
 Serve = Callable[[Callable[[socket.socket], None]], int]
 StartProber = Callable[[Pace], Prober]

@@ -11,7 +11,8 @@ import pytest
 
 from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Target
 from harness.model.workload import Protocol
-from harness.probes.prober import Pace, Prober
+from harness.probes.pace import Pace
+from harness.probes.prober import Prober
 
 Handler = Callable[[socket.socket], None]
 Serve = Callable[[Handler], int]

@@ -22,7 +22,8 @@ from harness.errors import RemoteError
 from harness.model.cluster import Cluster
 from harness.model.observation import OUTSIDE, Attempt, Job, Outcome, Target
 from harness.model.workload import Protocol
-from harness.probes.prober import Pace, Prober, open_probers
+from harness.probes.pace import Pace, parts
+from harness.probes.prober import Prober, open_probers
 from harness.probes.transport import PROGRAM, LocalStreams
 from harness.support import clock
 
@@ -119,6 +120,27 @@ def test_a_rate_is_kept(quick_server: int, start_prober: Callable[[Pace], Prober
     began = clock.monotonic()
     assert len(prober.run([Job(OUTSIDE, target(quick_server), 51)])) == 51
     assert 0.5 <= clock.monotonic() - began < 4
+
+
+def test_who_waits_for_a_round_hears_every_second_how_far_it_is(
+    quick_server: int, start_prober: Callable[[Pace], Prober]
+) -> None:
+    heard: list[tuple[str, int]] = []
+    prober = start_prober(Pace(rate=20))
+    prober.run([Job(OUTSIDE, target(quick_server), 31)], heard=lambda vantage, done: heard.append((vantage, done)))
+    assert [vantage for vantage, _ in heard] == [OUTSIDE]
+    assert 10 < heard[0][1] <= 25
+
+
+def test_what_may_be_under_way_is_dealt_out_by_what_each_is_asked() -> None:
+    assert parts({"outside": 3000, "n1": 900, "n2": 80, "pod/a": 20}, 14) == {
+        "outside": 10,
+        "n1": 3,
+        "n2": 2,
+        "pod/a": 2,
+    }
+    assert parts({"outside": 3000}, 0) == {}
+    assert parts({}, 14) == {}
 
 
 def test_a_stalled_prober_marks_what_was_in_flight_and_nothing_else(serve: Callable[..., int]) -> None:

@@ -76,6 +76,15 @@ def test_cells_and_their_depth() -> None:
     assert str(cells[0]) == "outside → n1, default/web 80 on 30008/TCP"
 
 
+def test_shares_are_judged_in_every_place_where_endpoints_are_picked() -> None:
+    """A forwarder that accepts connections itself has one such place for all who connect."""
+    plan = plan_of(Protocol.TCP)
+    mixed = replace(plan, nodes=(replace(plan.nodes[0], backend="socat"), plan.nodes[1]))
+    cells = verdicts.expectations(mixed, (OUTSIDE, "n1", "n2"))
+    spread = {(each.vantage, each.node) for each in cells if each.depth is Depth.SPREAD}
+    assert spread == {(OUTSIDE, "n1"), (OUTSIDE, "n2"), ("n2", "n2")}
+
+
 def test_udp_answers_carry_no_uid() -> None:
     cells = verdicts.expectations(plan_of(Protocol.UDP), (OUTSIDE,))
     assert cells[0].endpoints[0].uid == ""
