@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -36,6 +37,14 @@ def test_machines_of_two_releases_prove_the_contract_together(converged: Machine
     assert converged.on("n1", ". /etc/os-release; echo $VERSION_CODENAME") == "bookworm"
     assert converged.on("n3", ". /etc/os-release; echo $VERSION_CODENAME") == "trixie"
     converged.prove()
+
+
+def test_they_have_their_share_of_a_busy_host(converged: Machines) -> None:
+    """Without systemd libvirt puts all machines into one group, which weighs no more than one shell."""
+    if not host.NETNS.exists() or not host.GROUP.exists():
+        pytest.skip("a libvirt of this machine's own runs them, or its groups are others")
+    assert int((host.GROUP / "cpu.shares").read_text()) == host.SHARES * (os.cpu_count() or 1)
+    assert list(host.GROUP.glob(f"*{domains.prefix(converged.folder)}n1*")), "the machines are in it"
 
 
 def test_a_user_s_pytest_files_run_against_them(converged: Machines) -> None:
