@@ -180,7 +180,7 @@ class Probers:
     ) -> None:
         self.lost: dict[str, str] = {}
         self._ready: dict[str, Prober] = {}
-        self._together = pace.together if pace else 0
+        self._each_node = pace.each_node if pace else 0
         places = homes or {}
         opened = _at_once(lambda vantage: _open(cluster, vantage, places.get(vantage, ""), pace, seed), vantages)
         for vantage, prober in zip(vantages, opened, strict=True):
@@ -192,7 +192,7 @@ class Probers:
     def ask(self, jobs: Mapping[str, Sequence[Job]], *, heard: Heard | None = None) -> Asked:
         """Carry out the jobs of every vantage point, all at the same time; ``lost`` names those that could not."""
         asked = [vantage for vantage in jobs if vantage in self._ready and jobs[vantage]]
-        own = parts({vantage: sum(job.attempts for job in jobs[vantage]) for vantage in asked}, self._together)
+        own = parts({vantage: jobs[vantage] for vantage in asked}, self._each_node)
         answers = _at_once(
             lambda vantage: _try(self._ready[vantage], jobs[vantage], concurrency=own.get(vantage), heard=heard),
             asked,

@@ -34,9 +34,9 @@ EMULATED_IN_FLIGHT = 28
 EMULATED_SECONDS = 400.0
 """Of one round there: with fewer at once, attempts that nobody answers take longer."""
 
-DEAR = probes.Pace(concurrency=2, together=14, answer_seconds=10.0, seconds=1700.0)
-"""Both together: an attempt costs an emulated processor a tenth of a second, so 14 at once wait for half a second, and
-on a machine that has more to do several times that. Nothing is promised of how quick an answer is."""
+DEAR = probes.Pace(concurrency=2, each_node=4, answer_seconds=15.0, seconds=1700.0)
+"""Both together: an attempt costs an emulated processor more than a tenth of a second, so four at once wait for half a
+second, and ten times as long on a machine that has much else to do. Nothing is promised of how quick an answer is."""
 
 TELLING = 5.0
 """Seconds between two lines about how far a round is."""

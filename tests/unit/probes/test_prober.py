@@ -133,14 +133,13 @@ def test_who_waits_for_a_round_hears_every_second_how_far_it_is(
 
 
 def test_what_may_be_under_way_is_dealt_out_by_what_each_is_asked() -> None:
-    assert parts({"outside": 3000, "n1": 900, "n2": 80, "pod/a": 20}, 14) == {
-        "outside": 10,
-        "n1": 3,
-        "n2": 2,
-        "pod/a": 2,
-    }
-    assert parts({"outside": 3000}, 0) == {}
-    assert parts({}, 14) == {}
+    one, other = target(30008), Target("n2", "127.0.0.2", 30008, Protocol.TCP)
+    jobs = {OUTSIDE: [Job(OUTSIDE, one, 2000), Job(OUTSIDE, other, 700)], "n1": [Job("n1", one, 900)],
+            "pod/a": [Job("pod/a", one, 20)]}  # fmt: skip
+    assert parts(jobs, 4) == {OUTSIDE: 5, "n1": 1, "pod/a": 1}
+    assert parts({OUTSIDE: [Job(OUTSIDE, one, 339)]}, 4) == {OUTSIDE: 4}, "one node alone is not asked more"
+    assert parts(jobs, 0) == {}
+    assert parts({}, 4) == {}
 
 
 def test_a_stalled_prober_marks_what_was_in_flight_and_nothing_else(serve: Callable[..., int]) -> None:

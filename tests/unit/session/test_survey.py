@@ -26,6 +26,7 @@ VANTAGES = ["outside", "n1", "n2", "n3", "pod/a", "pod/b", "pod/c"]
 def test_fewer_attempts_are_under_way_where_each_is_dear(emulated: bool, backend: str, most: int) -> None:
     wanted = plan.build(Workload(), [replace(node, forwarder=backend) for node in nodes(3)], LAB, None)
     pace = survey.pace(replace(CLUSTER, emulated=emulated), wanted, VANTAGES)
+    assert bool(pace.each_node) == (emulated and backend == "socat"), "and a node alone gets no more at once"
     assert 2 <= pace.concurrency <= most // len(VANTAGES)
     dead = 3 * 20 * pace.connect_seconds / pace.concurrency
     assert dead < pace.seconds <= MAX_SECONDS, "a first round in which nobody answers"
