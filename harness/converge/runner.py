@@ -30,6 +30,7 @@ from harness.support import clock
 from harness.support.files import write_atomic
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+IN_PODS = ("responder.py", "netexec_server.py", "netexec.py", "nodeport-pod@.service")
 
 _MARK = "NODEPORT_HARNESS_CONVERGE"
 
@@ -69,6 +70,12 @@ def programs() -> str:
         content = path.read_bytes()
         whole.update(f"{path.relative_to(PLAYBOOKS)} {len(content)}\n".encode() + content)
     return whole.hexdigest()
+
+
+def pod_programs() -> str:
+    """A digest of what runs in a pod (podctl's ``PROGRAM``): where it is another one, pods have to be started anew."""
+    folder = PLAYBOOKS / "roles/workload/files"
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in IN_PODS)).hexdigest()
 
 
 def play(playbook: str, cluster: Cluster, variables: Path | None, log: Path, listener: Listener) -> Convergence:

@@ -96,6 +96,11 @@ def restarted(workload: Workload, wanted: Reference, at: str) -> Workload:
     return _with(workload, replace(found, restarted_at=at), found)
 
 
+def all_restarted(workload: Workload, at: str) -> Workload:
+    """The same for every Deployment and ReplicaSet."""
+    return replace(workload, replica_sets=tuple(replace(each, restarted_at=at) for each in workload.replica_sets))
+
+
 def _with(workload: Workload, new: ReplicaSet, old: ReplicaSet) -> Workload:
     return replace(workload, replica_sets=tuple(new if each is old else each for each in workload.replica_sets))
 

@@ -18,6 +18,7 @@ from harness.model.workload import Workload
 from harness.plan import alter
 from harness.session import forwarders, settings
 from harness.session.lab import Lab
+from harness.support import clock
 from harness.support.files import write_atomic
 
 
@@ -71,7 +72,7 @@ def converge(
     first = hostvars.render_steps(before, steps, known=_settled(lab))[:-1] if before else []
     variables = hostvars.render(steps[-1]) | {"nodeport_steps": first}
     done = _Change(lab, cluster, workload, steps, folder, listener).play("site.yml", variables)
-    write_atomic(lab.place.programs_file, runner.programs() + "\n")
+    write_atomic(lab.place.programs_file, f"{runner.programs()}\n{runner.pod_programs()}\n")
     return done
 
 
@@ -95,8 +96,26 @@ def change(
 
 def _up_to_date(lab: Lab) -> bool:
     """Whether the nodes were given the programs that a change relies on."""
+    return _programs(lab)[:1] == [runner.programs()]
+
+
+def _programs(lab: Lab) -> list[str]:
+    """Digests of what the nodes were given last: of all that the roles install or do, and of what runs in pods."""
     file = lab.place.programs_file
-    return file.exists() and file.read_text(encoding="utf-8").strip() == runner.programs()
+    return file.read_text(encoding="utf-8").split() if file.exists() else []
+
+
+def renewed(lab: Lab, cluster: Cluster, workload: Workload) -> tuple[Workload, str]:
+    """The workload, restarted where pods run the program of an earlier version, and what to say of that.
+
+    It is a restart as people ask for it, within ``maxSurge`` and ``maxUnavailable``: to replace the pods of a node in
+    place is all of them at once.
+    """
+    known = _programs(lab)
+    if lab.applied_plan(cluster) is None or not known or known[1:] == [runner.pod_programs()]:
+        return workload, ""
+    at = clock.now().isoformat(timespec="microseconds")
+    return alter.all_restarted(workload, at), "pods of an earlier version are replaced"
 
 
 def _of_network(each: Plan) -> object:

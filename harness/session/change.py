@@ -106,12 +106,14 @@ def change(lab: Lab, verb: str, alter: Callable[[Present], Wish], listener: List
     with lab.changing():
         cluster, now = usable(lab, listener), present(lab)
         wish = alter(now)
+        workload, renewal = apply.renewed(lab, cluster, wish.workload)
         nodes = tuple(replace(node, unschedulable=node.name in wish.cordoned) for node in now.plan.nodes)
-        wanted = plan.build(wish.workload, cluster.nodes, cluster.uid, replace(now.plan, nodes=nodes), wish.leaving)
+        wanted = plan.build(workload, cluster.nodes, cluster.uid, replace(now.plan, nodes=nodes), wish.leaving)
         with Phases(listener).phase(verb) as summary:
-            apply.change(lab, cluster, wish.workload, wanted, lab.new_run(), listener)
+            apply.change(lab, cluster, workload, wanted, lab.new_run(), listener)
             done = lab.applied_plan(cluster) or wanted
             without = plan.taken_over(now.plan, done, [machine.name for machine in cluster.missing])
-            summary.text = "; ".join([f"every node runs generation {done.generation}", *without.values()])
+            told = [f"every node runs generation {done.generation}", *filter(None, [renewal]), *without.values()]
+            summary.text = "; ".join(told)
         complain(cluster)
         return done

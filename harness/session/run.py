@@ -155,14 +155,14 @@ def verify_promised(lab: Lab, look: foreign.Look, listener: Listener, selection:
 
 def _apply(story: _Story, cluster: Cluster) -> Plan:
     with story.phases.phase("plan") as summary:
-        workload = apply.wanted_workload(story.lab, story.sources)
+        workload, renewal = apply.renewed(story.lab, cluster, apply.wanted_workload(story.lab, story.sources))
         asked = apply.with_choices(story.lab, cluster).nodes
         before = story.lab.applied_plan(cluster)
         story.plan = plan.build(workload, asked, cluster.uid, before)
         story.taken_over = plan.taken_over(before, story.plan, [machine.name for machine in cluster.missing])
         ports = sum(port.node_port is not None for service in story.plan.services for port in service.ports)
         counted = f"{len(story.plan.pods)} pods, {ports} nodePorts, generation {story.plan.generation}"
-        summary.text = "; ".join([counted, *story.taken_over.values()])
+        summary.text = "; ".join([counted, *filter(None, [renewal]), *story.taken_over.values()])
         if not story.selection.everything:
             survey.wanted(cluster, story.plan, story.selection)
     with story.phases.phase("apply") as summary:

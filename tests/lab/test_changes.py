@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,29 @@ def test_nodes_of_an_earlier_version_get_its_programs_before_they_are_changed(ap
     applied.place.programs_file.write_text("those of an earlier version\n")
     harness(applied, "rollout", "restart", "deploy/web-app")
     assert harness(applied, "exec", "n2", "--", "sha256sum", main).out == known
+    harness(applied, "verify")
+
+
+@pytest.mark.long
+def test_pods_of_an_earlier_version_give_way_one_after_the_other(applied: Lab) -> None:
+    earlier = "echo '# earlier' >>/usr/local/lib/nodeport/responder.py; /usr/local/lib/nodeport/podctl sync"
+    for node in ("n1", "n2", "n3"):
+        harness(applied, "exec", node, "--", "sh", "-c", earlier)
+    applied.place.programs_file.write_text("those\nbefore\n")
+    before = {pod["name"] for pod in pods(applied)}
+    words: list[str | Path] = [HARNESS, "--lab", applied.name, "watch", "web-service", "--for", "40", "--json"]
+    with ThreadPoolExecutor(1) as aside:
+        watched = aside.submit(process.run, words, cwd=applied.folder, timeout=120)
+        done = harness(applied, "apply", "-f", EXAMPLES / "web-app.yaml")
+    seen = watched.result()
+    assert "pods of an earlier version are replaced" in done.err
+    assert not before & {pod["name"] for pod in pods(applied)}
+    assert seen.code == 0, seen.err
+    assert ", 0 failed" in seen.err, seen.err
+    assert all(pod["name"] in seen.out for pod in pods(applied)), "it was watched until the end"
+    again = harness(applied, "apply", "-f", EXAMPLES / "web-app.yaml")
+    assert "0 tasks changed something" in again.err
+    assert "earlier version" not in again.err
     harness(applied, "verify")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.converge import runner
 from harness.support import process
 
 FILES = Path(__file__).parents[3] / "playbooks/roles/workload/files"
@@ -131,6 +132,20 @@ def test_no_file_means_no_pods(podctl: ModuleType, tmp_path: Path) -> None:
 def test_another_identity_is_another_pod(podctl: ModuleType, change: dict[str, Any]) -> None:
     assert podctl.identity({**POD, **change}) != podctl.identity(POD)
     assert podctl.identity(dict(POD)) == podctl.identity(POD)
+
+
+def test_a_pod_of_an_earlier_version_is_the_same_pod_where_that_is_all(podctl: ModuleType, tmp_path: Path) -> None:
+    told = tmp_path / "pod.conf"
+    told.write_text(podctl.identity(POD).replace(podctl.program(), "0123456789abcdef"))
+    assert not podctl.is_told(told, POD, strict=True)
+    assert podctl.is_told(told, POD, strict=False)
+    assert not podctl.is_told(told, {**POD, "uid": "8f6e"}, strict=False)
+    told.write_text(podctl.identity(POD))
+    assert podctl.is_told(told, POD, strict=True)
+
+
+def test_the_harness_knows_which_programs_run_in_pods(podctl: ModuleType) -> None:
+    assert [path.name for path in podctl.PROGRAM] == list(runner.IN_PODS)
 
 
 def test_systemd_understands_the_unit_and_what_it_is_told(podctl: ModuleType, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """Bring this node's pods to what /etc/nodeport/pods.json says.
 
     podctl sync              start what is missing, replace what changed, remove the rest; JSON of what changed
+    podctl change            the same, but a pod that differs in its program alone stays: an earlier version started it
     podctl check [FILE]      the same JSON of what sync would change (if FILE were the wanted pods); changes nothing
     podctl list              the wanted pods and how they run, as JSON
     podctl exec POD -- CMD   run a command in a pod's network namespace; POD is NAMESPACE/NAME
@@ -34,6 +35,7 @@ PROGRAM = (
     *(Path("/usr/local/lib/nodeport") / name for name in ("responder.py", "netexec_server.py", "netexec.py")),
     Path("/etc/systemd/system/nodeport-pod@.service"),
 )
+PROGRAM_TOLD = re.compile(r"\bPOD_PROGRAM=\S*")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 RESTARTS = {"Always": "always", "OnFailure": "on-failure", "Never": "no"}  # Kubernetes' words and systemd's
 SHOWN = "Id,ActiveState,NRestarts,ActiveEnterTimestampMonotonic"
@@ -144,7 +146,13 @@ def unit_states():
     return {key_in(block["Id"]): block for block in blocks if block.get("Id")}
 
 
-def difference(pods, network):
+def is_told(told, pod, strict):
+    """Whether a unit is told that it is this pod; unless ``strict``, it may run another program."""
+    said, wants = told.read_text(), identity(pod)
+    return said == wants or (not strict and PROGRAM_TOLD.sub("", said) == PROGRAM_TOLD.sub("", wants))
+
+
+def difference(pods, network, strict):
     """Keys to remove, and keys to make: a changed pod is in both."""
     states, ends = unit_states(), links()
     told = {key_in(path.parent.name): path for path in UNITS.glob("nodeport-pod@*.d/pod.conf")}
@@ -153,7 +161,7 @@ def difference(pods, network):
         key
         for key, pod in pods.items()
         if states.get(key, {}).get("ActiveState") == "active" and key in namespaces and ends.get(key)
-        if key in told and told[key].read_text() == identity(pod)
+        if key in told and is_told(told[key], pod, strict)
     ]
     with ThreadPoolExecutor(8) as pool:
         fine = pool.map(lambda key: reaches_out(key, pods[key], network), likely)
@@ -245,7 +253,7 @@ def execute(pods, words):
     os.execvp("ip", ["ip", "netns", "exec", f"pod-{keys[0]}", *words[2:]])
 
 
-def reconcile(path, change):
+def reconcile(path, change, strict=True):
     """Find the difference, carry it out if asked to, and say what it is; one of these at a time."""
     pods = wanted(path)
     network = json.loads(NETWORK.read_text()) if NETWORK.exists() else {}
@@ -253,7 +261,7 @@ def reconcile(path, change):
         sys.exit(f"{NETWORK} is missing: pods need the pod network (role pod_network)")
     if "ipv6" not in network and any("address6" in pod for pod in pods.values()):
         sys.exit(f"{NETWORK} has no IPv6, which pods need (role pod_network)")
-    remove, make = difference(pods, network)
+    remove, make = difference(pods, network, strict)
     gone = [told_name(key) for key in remove if key not in make]
     if change and (remove or make):
         sync(pods, remove, make, network)
@@ -273,11 +281,11 @@ def main(verb="", *words):
         execute(wanted(), words)
     elif verb == "check" and len(words) <= 1:
         print(json.dumps(reconcile(Path(words[0]) if words else WANTED, change=False)))
-    elif verb == "sync" and not words:
+    elif verb in ("sync", "change") and not words:
         LOCK.parent.mkdir(parents=True, exist_ok=True)
         with LOCK.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            print(json.dumps(reconcile(WANTED, change=True)))
+            print(json.dumps(reconcile(WANTED, change=True, strict=verb == "sync")))
     else:
         sys.exit(__doc__)
 
