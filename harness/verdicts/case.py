@@ -75,6 +75,11 @@ def listed(kinds: Mapping[str, int]) -> str:
     return ", ".join(f"{times} {kind}" for kind, times in sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))
 
 
+def seen_again(case: Case, status: Status, told: str) -> str:
+    """What is told of something that must not be: that it was only there once, where it was."""
+    return told if status is not Status.INCONCLUSIVE else f"transient: {told}, but not in both samples{sizes(case)}"
+
+
 def sizes(case: Case) -> str:
     """How much was asked in either stage."""
     return f" ({case.tally.first.n} attempts, then {case.second.n})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model.observation import Outcome, pod_of
 from harness.model.verdict import Status, Verdict
 from harness.verdicts import promises, sequential, starvation, stats
-from harness.verdicts.case import Case, listed, outcomes, sizes, twice
+from harness.verdicts.case import Case, listed, outcomes, seen_again, sizes, twice
 from harness.verdicts.expectations import Cell, Depth
 from harness.verdicts.sequential import Decision, State
 from harness.verdicts.stages import Alarm as Cry
@@ -94,9 +94,7 @@ def _responders(case: Case) -> Verdict:
     told = (
         f"{sum(case.both.wrong.values())} of {case.both.answered} answers came from others: {listed(case.both.wrong)}"
     )
-    if status is Status.INCONCLUSIVE:
-        told = f"transient: {told}, but not in both samples{sizes(case)}"
-    return case.verdict("responders", status, told)
+    return case.verdict("responders", status, seen_again(case, status, told))
 
 
 def _coverage(case: Case) -> Verdict:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.model.observation import pod_of
 from harness.model.verdict import Status, Verdict
-from harness.verdicts.case import Case, listed, outcomes, sizes, twice
+from harness.verdicts.case import Case, listed, outcomes, seen_again, twice
 from harness.verdicts.stages import huddled, pods_of_clients, strays
 from harness.verdicts.unheard import refuses, stays_closed, stays_silent
 
@@ -83,9 +83,7 @@ def affinity(case: Case) -> Verdict:
         told = f"one client, one pod: {who} gave all {times} answers, of {pods} pods that it could have been"
         return case.verdict("affinity", status, told)
     told = f"one client was sent to {len(case.both.answers)} pods: {listed(case.both.answers)}"
-    if status is Status.INCONCLUSIVE:
-        told = f"transient: {told}, but not in both samples{sizes(case)}"
-    return case.verdict("affinity", status, told)
+    return case.verdict("affinity", status, seen_again(case, status, told))
 
 
 def affinity_of_many(case: Case) -> Verdict:
@@ -100,9 +98,7 @@ def affinity_of_many(case: Case) -> Verdict:
         return case.verdict("affinity", status, told)
     first = next(iter(astray))
     told = f"{len(astray)} of {len(found)} clients were sent to several pods, such as {first} to {_some(astray[first])}"
-    if status is Status.INCONCLUSIVE:
-        told = f"transient: {told}, but not in both samples{sizes(case)}"
-    return case.verdict("affinity", status, told)
+    return case.verdict("affinity", status, seen_again(case, status, told))
 
 
 def clients(case: Case) -> Verdict:

@@ -19,6 +19,7 @@ import pytest
 
 from harness.support import clock, process
 from tests.lab.nodeportd_rig import PODS, Rig, inside, port, state
+from tests.lab.test_readiness import check
 
 pytestmark = pytest.mark.lab
 
@@ -73,26 +74,8 @@ def meanwhile(act: Callable[[], None], every: float) -> Iterator[None]:
 def wanted(generation: int) -> dict[str, Any]:
     """As many endpoints as the generation says, modulo four; each pod is asked every second."""
     addresses = PODS[: 1 + generation % 4]
-    checks = [
-        {
-            "pod": f"default/pod-{address.rpartition('.')[2]}",
-            "address": address,
-            "kind": "tcp",
-            "port": LATE,
-            "path": "",
-            "host": "",
-            "headers": [],
-            "scheme": "HTTP",
-            "initial_delay_seconds": 0,
-            "period_seconds": 1,
-            "timeout_seconds": 1,
-            "success_threshold": 1,
-            "failure_threshold": 3,
-        }
-        for address in addresses
-    ]
     ports = (port(30000 + number, *addresses, target=LATE) for number in range(SERVICES))
-    return {**state(generation, *ports), "checks": checks}
+    return {**state(generation, *ports), "checks": [check(address, LATE) for address in addresses]}
 
 
 def put(rig: Rig, generation: int) -> None:

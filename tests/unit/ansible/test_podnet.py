@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import json
 from pathlib import Path
@@ -10,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.playbooks import load
 
 PROGRAM = Path(__file__).parents[3] / "playbooks/roles/pod_network/files/podnet.py"
 GATEWAY = ipaddress.IPv4Interface("10.244.0.1/24")
@@ -27,12 +28,7 @@ VXLAN: dict[str, Any] = {"mode": "vxlan", "vxlan": {"vni": 7, "port": 4789}}
 
 @pytest.fixture(scope="module")
 def podnet() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("podnet", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(PROGRAM)
 
 
 @pytest.mark.parametrize(

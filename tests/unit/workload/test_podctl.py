@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ import pytest
 
 from harness.converge import runner
 from harness.support import process
+from tests.playbooks import load
 
 FILES = Path(__file__).parents[3] / "playbooks/roles/workload/files"
 UNIT = FILES / "nodeport-pod@.service"
@@ -28,12 +28,7 @@ POD: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def podctl() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("podctl", FILES / "podctl.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(FILES / "podctl.py")
 
 
 def wanted(podctl: ModuleType, folder: Path, *pods: object) -> Any:
