@@ -15,6 +15,10 @@ for _name in [name for name in os.environ if name.startswith("HARNESS_") and nam
     del os.environ[_name]
 
 
+# The programs that tests call are started many hundred times: each start would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """SIGINT as on a terminal; the background job of a shell, and what it starts, is born ignoring it."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.session import inspect
 from harness.session.lab import Lab
 from harness.support import clock, process
 from tests.lab.labs import with_nodes
@@ -43,8 +44,11 @@ def harness(lab: Lab, *words: str | Path, code: int = 0) -> process.Completed:
 
 
 def pods(lab: Lab) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(harness(lab, "get", "pods", "-o", "json").out)
-    return found
+    """What `harness get pods -o json` prints."""
+    cluster = lab.cluster()
+    plan = lab.applied_plan(cluster)
+    assert plan is not None
+    return inspect.pods(cluster, plan).as_objects()
 
 
 def answers(lab: Lab, node_port: int = 30008) -> dict[str, int]:
@@ -65,6 +69,8 @@ def test_scale_up_and_down_is_effective_on_every_node_when_the_command_ends(appl
     more = pods(applied)
     assert before < {pod["name"] for pod in more}
     assert [pod["status"] for pod in more] == ["Running"] * 6
+    told = json.loads(harness(applied, "get", "pods", "-o", "json").out)
+    assert [(pod["name"], pod["status"]) for pod in told] == [(pod["name"], pod["status"]) for pod in more]
     harness(applied, "verify")
     harness(applied, "scale", "deployment/web-app", "--replicas", "0")
     assert pods(applied) == []

@@ -115,7 +115,13 @@ def test_everything_at_once(foreign: Foreign) -> None:
         assert words in said
 
 
-@pytest.mark.parametrize("kind", FIREWALLS)
+ALWAYS = ("nft", "docker", "iptables-legacy", "firewalld")
+"""Judged on a node in the default run; the others by tests/unit/ansible/test_firewall.py there."""
+
+
+@pytest.mark.parametrize("kind", [
+    pytest.param(kind, marks=() if kind in ALWAYS else pytest.mark.long) for kind in FIREWALLS
+])  # fmt: skip
 def test_a_firewall_that_would_drop_is_named(foreign: Foreign, kind: str) -> None:
     before, after, told = FIREWALLS[kind]
     foreign.on("a", before)

@@ -17,6 +17,7 @@ from harness.drivers.nspawn import NspawnDriver, cgroups, state
 from harness.drivers.nspawn.names import Names
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster
+from harness.session import remote
 from harness.session.lab import Lab
 from harness.support import clock, process
 
@@ -66,13 +67,19 @@ def record(folder: Path) -> str:
 
 def mark(folder: Path, text: str) -> None:
     for node in NODES:
-        harness(folder, "exec", node, "--", "sh", "-c", f"echo {text} > /root/mark")
+        on(folder, node, f"echo {text} > /root/mark")
+
+
+def on(folder: Path, node: str, script: str) -> str:
+    done = remote.run(lab(folder).cluster(), node, ["sh", "-c", script])
+    assert done.ok, done.err
+    return done.out
 
 
 def present(folder: Path) -> str:
     """Which of the two states the lab is in; it must be one of them in all that it has, and prove it."""
     said = record(folder)
-    found = {harness(folder, "exec", node, "--", "cat", "/root/mark").out.strip() for node in NODES}
+    found = {on(folder, node, "cat /root/mark").strip() for node in NODES}
     assert len(found) == 1, f"nodes in different states: {found}"
     which = found.pop()
     assert said == (folder / f"{which}.json").read_text(), "the plan must be that of the nodes"
