@@ -61,7 +61,7 @@ class Machines:
         Returns what it said on stderr. A starved machine connects slowly and may drop a SYN. That is no proof to a
         user, and no fault to this test, as long as a right pod answered every attempt.
         """
-        done = self.harness(*(words or ("verify",)))
+        done = self.harness(*(words or ("verify",)), seconds=2400)
         said = f"exit code {done.code}\n{done.out}{done.err}"
         assert done.code in (0, _INCONCLUSIVE), said
         for verdict in self.report()["verdicts"]:
