@@ -95,7 +95,9 @@ class Connection:
             return socket.create_connection((options["hostname"], int(options.get("port", 22))), timeout=SECONDS)
         ours, theirs = socket.socketpair()
         with theirs:
-            self._proxy = process.start(shlex.split(command), stdin=theirs.fileno(), stdout=theirs.fileno())
+            words = shlex.split(command)
+            words = words[1:] if words[:1] == [process.APART] else words  # it ends with this connection alone
+            self._proxy = process.start(words, stdin=theirs.fileno(), stdout=theirs.fileno())
         if options.get("proxyusefdpass", "no").lower() != "yes":
             return ours
         with ours:

@@ -20,6 +20,10 @@ from harness.errors import RigError
 
 Argv = Sequence[str | Path]
 
+APART = "setsid"
+"""The program that stands before a command which has to outlive the program that starts it: in a session of its own
+(setsid(1)) it is not ended together with that one, as :func:`run` does with all that is left of a program."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:

@@ -214,6 +214,9 @@ def test_a_person_is_root_on_a_machine_by_the_inventory(hand: Hand, tmp_path: Pa
     assert asked("up").code == 0
     for name in "ab":  # b by way of a gate
         assert asked("exec", name, "--", "sh", "-c", "id -u; exit 7").out == "0\n"
+    way_in = hand.foreign.folder / ".harness" / "default" / "ssh_config"
+    shared = process.run(["ssh", "-F", way_in, "-O", "check", "b"])
+    assert "Master running" in shared.err, "the way through the gate lasts as long as the connection that is shared"
     done = asked("exec", "a", "--", "sh", "-c", "cat; exit 7", stdin="of mine\n")
     assert (done.code, done.out) == (7, "of mine\n"), done.err
     hand.foreign.on("b", "echo 'ops ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ops")

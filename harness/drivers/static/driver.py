@@ -9,7 +9,7 @@ import secrets
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from harness.drivers.static import inventory
 from harness.drivers.static.inventory import Machine
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster, Missing, Node
+from harness.support import process
 from harness.support.files import write_atomic
 
 _read = cache(inventory.read)
@@ -200,7 +201,7 @@ def _ssh_config(cluster: Cluster, machines: Sequence[Machine]) -> str:
             f"{sockets} is not ours alone, so SSH's control sockets cannot be there", hint=f"rm -r {sockets}"
         )
     hosts = "".join(
-        f"Host {machine.name}\n" + "".join(f"  {word} {value}\n" for word, value in machine.ssh) + "\n"
+        f"Host {machine.name}\n" + "".join(f"  {word} {value}\n" for word, value in lasting(machine.ssh)) + "\n"
         for machine in machines
     )
     # ssh's own %C knows nothing of the way to a host: another lab's 10.0.0.1 behind another gate has the same.
@@ -210,6 +211,18 @@ def _ssh_config(cluster: Cluster, machines: Sequence[Machine]) -> str:
         f"{hosts}Host *\n  BatchMode yes\n  LogLevel ERROR\n  ConnectTimeout 10\n  ServerAliveInterval 5\n"
         f"  ControlMaster auto\n  ControlPersist 60\n  ControlPath {sockets}/{ours}-%C\n"
     )
+
+
+def lasting(way: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The way to a machine, with a ``ProxyCommand`` that lives as long as the connection that questions share.
+
+    The first question starts both. Ended together with that question, it would cut off the next one, or have every
+    question make a connection anew.
+    """
+    passes = dict(way).get("proxyusefdpass", "no") == "yes"  # then it ends before the connection begins
+    for word, value in way:
+        lasts = word == "proxycommand" and value != "none" and not passes
+        yield word, f"{process.APART} {value}" if lasts else value
 
 
 def _ways(machines: Sequence[Machine]) -> dict[str, Mapping[str, object]]:

@@ -8,7 +8,7 @@ import pytest
 
 from harness.drivers import Place, Wish
 from harness.drivers.static import StaticDriver, inventory
-from harness.drivers.static.driver import _digest
+from harness.drivers.static.driver import _digest, lasting
 from harness.errors import DriverError, UsageError
 from harness.support import process
 
@@ -179,6 +179,20 @@ def test_doctor_reads_the_inventory(tmp_path: Path) -> None:
     wrong = Place(tmp_path / ".harness" / "lab", "lab", written(tmp_path, "other", "[nodess]\na\n"))
     check = StaticDriver(wrong).doctor()[1]
     assert (check.ok, "no group `nodes`, but nodess" in check.found) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("-o ProxyJump=gate", "setsid ssh -o BatchMode=yes -W %h:%p gate"),
+        ('-o ProxyCommand="nc %h %p"', "setsid nc %h %p"),
+        ('-o ProxyUseFdpass=yes -o ProxyCommand="connect %h %p"', "connect %h %p"),
+    ],
+)
+def test_a_command_that_connects_lives_as_long_as_the_connection(tmp_path: Path, words: str, line: str) -> None:
+    source = written(tmp_path, "hosts", f"a ansible_host=10.0.0.1 ansible_ssh_common_args='{words}'\n")
+    (machine,) = inventory.read(source)
+    assert dict(lasting(machine.ssh))["proxycommand"] == line
 
 
 def test_the_number_of_nodes_is_the_inventory_s(tmp_path: Path) -> None:
