@@ -13,6 +13,7 @@ from harness.model.progress import silent
 from harness.model.verdict import Status
 from harness.session import sources, survey
 from harness.session.lab import Lab
+from harness.verdicts import Selection
 from tests.lab.faults import FAULTS, NO_ROOM, Fault, awaited, injected, on, victim
 from tests.lab.labs import with_applied
 
@@ -43,7 +44,7 @@ def test_a_fault_is_found_and_named(fault: Fault, cluster: Cluster, plan: Plan) 
     with injected(cluster, fault.make(plan)):
         found = survey.survey(cluster, plan, silent)
     named(found, fault, {fault.cause, fault.later} - {""}, plan)
-    assert not_passing(survey.survey(cluster, plan, silent)) == []
+    assert not_passing(survey.survey(cluster, plan, silent, Selection(("outside → ", "node-state")))) == []
 
 
 HELD = [fault for fault in FAULTS if fault.held]

@@ -156,6 +156,7 @@ def test_a_broken_promise_inside_is_found_with_node_and_cause(
     assert about in f"{accused.title} {accused.text}"
 
 
+@pytest.mark.long  # the last test here asks all of it, too
 def test_all_is_well_again_after_the_faults(cluster: Cluster, plan: Plan) -> None:
     again = survey.survey(cluster, plan, silent)
     assert [str(verdict) for verdict in again.verdicts if verdict.status not in (Status.PASS, Status.SKIP)] == []

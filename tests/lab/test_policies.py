@@ -18,6 +18,7 @@ from harness.model.workload import Protocol
 from harness.session import run, survey
 from harness.session.lab import Lab
 from harness.support import clock
+from harness.verdicts import Selection
 from tests.lab.faults import Injection, injected, on
 from tests.lab.labs import with_applied
 
@@ -123,7 +124,7 @@ def test_a_policy_that_is_not_kept_is_found(
     assert any(verdict.check == check and verdict.node == node for verdict in failed), failed
     told = {(diagnosis.cause, diagnosis.node) for diagnosis in found.diagnoses}
     assert (cause, node) in told, told
-    again = survey.survey(cluster, plan, silent)
+    again = survey.survey(cluster, plan, silent, Selection(("outside → |clients → ", "node-state")))
     assert [str(verdict) for verdict in again.verdicts if verdict.status is not Status.PASS] == []
 
 

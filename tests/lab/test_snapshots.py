@@ -78,13 +78,17 @@ def on(folder: Path, node: str, script: str) -> str:
 
 def present(folder: Path) -> str:
     """Which of the two states the lab is in; it must be one of them in all that it has, and prove it."""
-    said = record(folder)
-    found = {on(folder, node, "cat /root/mark").strip() for node in NODES}
-    assert len(found) == 1, f"nodes in different states: {found}"
-    which = found.pop()
-    assert said == (folder / f"{which}.json").read_text(), "the plan must be that of the nodes"
+    which = marked(folder)
+    assert record(folder) == (folder / f"{which}.json").read_text(), "the plan must be that of the nodes"
     harness(folder, "verify")
     return which
+
+
+def marked(folder: Path) -> str:
+    """Which of the two states the nodes say that they are in."""
+    found = {on(folder, node, "cat /root/mark").strip() for node in NODES}
+    assert len(found) == 1, f"nodes in different states: {found}"
+    return found.pop()
 
 
 def test_a_broken_cluster_is_green_again_with_its_former_plan_and_nodes(folder: Path) -> None:
@@ -180,7 +184,7 @@ def _archived(names: Names) -> bool:
 
 
 def test_a_save_that_was_killed_leaves_nodes_that_run_and_no_snapshot(folder: Path) -> None:
-    before = present(folder)
+    before = marked(folder)
     _cut_off(folder, _archived, process.end_group, "save", "third")
     assert present(folder) == before
     found = json.loads(harness(folder, "snapshot", "list", "--json").out)

@@ -178,8 +178,6 @@ def test_full_packets_that_are_lost_are_found(foreign: Foreign, proven: Path) ->
     assert done.code == 1
     assert "loses full packets: 30008/TCP with large requests" in done.out
     assert done.out.count("▸") == done.out.count("loses full packets"), done.out
-    done = foreign.harness("verify", inventory=proven)
-    assert done.code == 0, done.out
 
 
 def test_it_comes_back_after_a_power_cut(foreign: Foreign, proven: Path) -> None:
