@@ -46,15 +46,10 @@ def target(port: int) -> Target:
     return Target("n1", "127.0.0.1", port, Protocol.TCP)
 
 
-def test_ten_thousand_attempts_are_quick_and_leave_no_time_wait(
-    quick_server: int, start_prober: Callable[[Pace], Prober]
-) -> None:
+def test_ten_thousand_attempts_leave_no_time_wait(quick_server: int, start_prober: Callable[[Pace], Prober]) -> None:
     prober = start_prober(Pace())
-    began = clock.monotonic()
     attempts = prober.run([Job(OUTSIDE, target(quick_server), 10_000)])
-    rate = len(attempts) / (clock.monotonic() - began)
     assert Counter(attempt.outcome for attempt in attempts) == {Outcome.OK: 10_000}
-    assert rate > 4_000
     assert len({attempt.source_port for attempt in attempts}) > 5_000
     assert quick_server not in time_waits()
 
