@@ -7,7 +7,7 @@ returns among N is binomial, exactly. So
 
 - every one of N returned, and k different endpoints among the first k: PASS. By chance that is k^-N;
 - fewer than ``limit(k, N)`` returned: drawn by chance, or from several decks. Chance reaches that limit with at most
-  ``miss``, so picks by chance are found with power 1 - miss. In both of two samples: FAIL;
+  ``LUCK``, so picks by chance are found but for that. In both of two samples: FAIL;
 - between the two: mostly in turn, as when somebody else connected meanwhile and took a turn: INCONCLUSIVE.
 
 Nobody else may connect meanwhile, and nothing but one dealer may deal: workers that deal each for itself (as of nginx
@@ -28,6 +28,10 @@ from harness.verdicts.tally import Counts, Tally, count
 
 RETURNS = 100
 """Connections that are compared with the one a cycle before: chance returns 100 of two endpoints as rarely as 1e-30."""
+
+LUCK = 1e-6
+"""How often picks by chance may look like turns that somebody disturbed: the samples of all nodes are looked at, and a
+hundred connections can afford it."""
 
 SPOILT = frozenset({"answers", "responders", "coverage", "spread"})
 """Checks whose failure makes the order of answers meaningless."""
@@ -82,7 +86,7 @@ def _verdict(cell: Cell, samples: Sequence[Sequence[Attempt]], budget: Budget, s
         )
     ends, last = len(cell.endpoints), _order(cell, samples[-1])
     hits, compared = returns(last, ends)
-    least = limit(ends, compared, budget.beta)
+    least = limit(ends, compared, LUCK)
     numbers: dict[str, object] = {
         "returns": hits, "compared": compared, "by_chance": compared / ends, "limit": least,
         "p": binomial_at_least(hits, compared, 1.0 / ends), "order": [_name(pod) for pod in last[: 3 * ends]],
