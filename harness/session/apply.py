@@ -105,14 +105,15 @@ def _programs(lab: Lab) -> list[str]:
     return file.read_text(encoding="utf-8").split() if file.exists() else []
 
 
-def renewed(lab: Lab, cluster: Cluster, workload: Workload) -> tuple[Workload, str]:
+def renewed(lab: Lab, before: Plan | None, workload: Workload) -> tuple[Workload, str]:
     """The workload, restarted where pods run the program of an earlier version, and what to say of that.
 
+    ``before`` is the plan that these nodes were given last.
     It is a restart as people ask for it, within ``maxSurge`` and ``maxUnavailable``: to replace the pods of a node in
     place is all of them at once.
     """
     known = _programs(lab)
-    if lab.applied_plan(cluster) is None or not known or known[1:] == [runner.pod_programs()]:
+    if before is None or not known or known[1:] == [runner.pod_programs()]:
         return workload, ""
     at = clock.now().isoformat(timespec="microseconds")
     return alter.all_restarted(workload, at), "pods of an earlier version are replaced"

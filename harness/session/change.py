@@ -106,7 +106,7 @@ def change(lab: Lab, verb: str, alter: Callable[[Present], Wish], listener: List
     with lab.changing():
         cluster, now = usable(lab, listener), present(lab)
         wish = alter(now)
-        workload, renewal = apply.renewed(lab, cluster, wish.workload)
+        workload, renewal = apply.renewed(lab, now.plan, wish.workload)
         nodes = tuple(replace(node, unschedulable=node.name in wish.cordoned) for node in now.plan.nodes)
         wanted = plan.build(workload, cluster.nodes, cluster.uid, replace(now.plan, nodes=nodes), wish.leaving)
         with Phases(listener).phase(verb) as summary:

@@ -155,9 +155,9 @@ def verify_promised(lab: Lab, look: foreign.Look, listener: Listener, selection:
 
 def _apply(story: _Story, cluster: Cluster) -> Plan:
     with story.phases.phase("plan") as summary:
-        workload, renewal = apply.renewed(story.lab, cluster, apply.wanted_workload(story.lab, story.sources))
-        asked = apply.with_choices(story.lab, cluster).nodes
         before = story.lab.applied_plan(cluster)
+        workload, renewal = apply.renewed(story.lab, before, apply.wanted_workload(story.lab, story.sources))
+        asked = apply.with_choices(story.lab, cluster).nodes
         story.plan = plan.build(workload, asked, cluster.uid, before)
         story.taken_over = plan.taken_over(before, story.plan, [machine.name for machine in cluster.missing])
         ports = sum(port.node_port is not None for service in story.plan.services for port in service.ports)

@@ -180,9 +180,7 @@ def _need(cell: Cell, tally: Tally, budget: Budget) -> Need | None:
         target = _hard_target(cell, tally, budget)
     else:
         target = _second_target(cell, second, crying, budget)
-    bound = _bound(cell, budget)
-    if cell.depth not in _NO_MATTER_OF_LUCK:
-        bound = max(bound, 2 * CONFIRM_LIMIT)
+    bound = _bound(cell, budget, 2 * CONFIRM_LIMIT)
     return _ask(cell, second.asked, second.asked + target, bound, confirming=True)
 
 
@@ -209,11 +207,14 @@ def _ask(cell: Cell, asked: int, target: int, bound: int, *, confirming: bool = 
     return Need(cell, attempts, confirming) if attempts > 0 else None
 
 
-def _bound(cell: Cell, budget: Budget) -> int:
-    """The most attempts ever asked in one stage, also when many of them say nothing."""
+def _bound(cell: Cell, budget: Budget, least: int = 0) -> int:
+    """The most attempts ever asked in one stage, also when many of them say nothing.
+
+    It is ``least`` or more, but where a few attempts say all.
+    """
     if cell.depth in _NO_MATTER_OF_LUCK:
         return HELD_UP_ROUNDS * _fixed(cell)
-    return 2 * max(limit(cell, budget), FLOOR) + 100
+    return max(least, 2 * max(limit(cell, budget), FLOOR) + 100)
 
 
 def limit(cell: Cell, budget: Budget) -> int:
