@@ -13,9 +13,10 @@ import pytest
 from harness.drivers import boots
 from harness.errors import DriverError, RemoteError
 from harness.model.cluster import Cluster
-from harness.session import power, remote, settle
+from harness.session import power, settle
 from harness.session.lab import Lab
 from harness.support import clock, process
+from tests.lab.faults import on
 
 pytestmark = pytest.mark.lab
 
@@ -93,9 +94,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def states(folder: Path) -> dict[str, list[str]]:
-    found = {node: remote.run(cluster_of(folder), node, ["sh", "-c", _STATE]) for node in NODES}
-    assert all(done.ok for done in found.values()), found
-    return {node: done.out.splitlines() for node, done in found.items()}
+    cluster = cluster_of(folder)
+    return {node: on(cluster, node, _STATE).splitlines() for node in NODES}
 
 
 def plays(folder: Path) -> int:

@@ -17,9 +17,9 @@ from harness.drivers.nspawn import NspawnDriver, cgroups, state
 from harness.drivers.nspawn.names import Names
 from harness.errors import DriverError, UsageError
 from harness.model.cluster import Cluster
-from harness.session import remote
 from harness.session.lab import Lab
 from harness.support import clock, process
+from tests.lab.faults import on
 
 pytestmark = pytest.mark.lab
 
@@ -66,14 +66,9 @@ def record(folder: Path) -> str:
 
 
 def mark(folder: Path, text: str) -> None:
+    cluster = lab(folder).cluster()
     for node in NODES:
-        on(folder, node, f"echo {text} > /root/mark")
-
-
-def on(folder: Path, node: str, script: str) -> str:
-    done = remote.run(lab(folder).cluster(), node, ["sh", "-c", script])
-    assert done.ok, done.err
-    return done.out
+        on(cluster, node, f"echo {text} > /root/mark")
 
 
 def present(folder: Path) -> str:
@@ -86,7 +81,8 @@ def present(folder: Path) -> str:
 
 def marked(folder: Path) -> str:
     """Which of the two states the nodes say that they are in."""
-    found = {on(folder, node, "cat /root/mark").strip() for node in NODES}
+    cluster = lab(folder).cluster()
+    found = {on(cluster, node, "cat /root/mark").strip() for node in NODES}
     assert len(found) == 1, f"nodes in different states: {found}"
     return found.pop()
 
